@@ -1,1 +1,49 @@
-//! Placeholder.
+//! What a Linux network namespace holds, read and changed over netlink.
+//!
+//! This crate is the only one that speaks netlink. Whoever needs the kernel opens a [`Namespace`],
+//! runs a closure inside it, and gets a [`Session`] there:
+//!
+//! ```no_run
+//! use spiderpool_netlink::{Namespace, NetlinkFault, RunError};
+//!
+//! let pod = Namespace::by_path("/run/netns/pod-a")?;
+//! let addresses = pod.run(|session| session.addresses())?;
+//! for address in &addresses {
+//!     println!("{} {}", address.device, address.net);
+//! }
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! Modules, in reading order:
+//!
+//! * [`namespace`]: finding a network namespace, and running inside it;
+//! * [`witness`]: remembering a namespace, and judging later whether it lives;
+//! * [`session`]: the open door to the kernel from inside one namespace;
+//! * [`observe`]: what is there, as plain values;
+//! * [`change`]: single changes, each one request to the kernel;
+//! * [`fault`]: what can go wrong between us and the kernel.
+//!
+//! Below them, private: `socket` (requests, dumps, retries), `conversation` (which replies belong
+//! to a request, and how it ended), `frame` (bytes to messages, extended acknowledgements).
+//! Types of the netlink crates stay behind that line: their versions change often, ours must not.
+
+pub mod namespace;
+pub mod witness;
+
+pub mod session;
+
+pub mod observe;
+
+pub mod change;
+
+pub mod fault;
+
+mod socket;
+
+mod conversation;
+mod frame;
+
+pub use fault::{Errno, NetlinkFault};
+pub use namespace::{BadNamespace, Namespace, NamespaceId, RunError};
+pub use session::Session;
+pub use witness::{Verdict, Witness};

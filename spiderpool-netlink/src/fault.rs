@@ -1,0 +1,226 @@
+//! What can go wrong between us and the kernel, with the kernel's own words and what to do next.
+//!
+//! Made by `socket` and [`change`](crate::change), read by people and by adapters that turn it into
+//! their own error codes. Invariants:
+//!
+//! 1. The kernel's extended text is in the message whenever the kernel gave one
+//!    (`a_refusal_carries_the_kernels_words`).
+//! 2. An error number without a name is still printed (`numbers_without_a_name_are_printed`).
+
+use std::fmt;
+
+use nix::libc;
+
+/// The kernel's error number of a failed call, positive, as in `errno(3)`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Errno(pub i32);
+
+impl Errno {
+    /// The caller lacks a capability.
+    pub const EPERM: Self = Self(libc::EPERM);
+    /// What was named does not exist.
+    pub const ENOENT: Self = Self(libc::ENOENT);
+    /// The object to delete or to read does not exist (routes).
+    pub const ESRCH: Self = Self(libc::ESRCH);
+    /// A file's permissions refuse the caller.
+    pub const EACCES: Self = Self(libc::EACCES);
+    /// Somebody else holds it.
+    pub const EBUSY: Self = Self(libc::EBUSY);
+    /// The object to create is already there.
+    pub const EEXIST: Self = Self(libc::EEXIST);
+    /// There is no such link.
+    pub const ENODEV: Self = Self(libc::ENODEV);
+    /// A directory of a path is a file.
+    pub const ENOTDIR: Self = Self(libc::ENOTDIR);
+    /// The request makes no sense to the kernel.
+    pub const EINVAL: Self = Self(libc::EINVAL);
+    /// This kernel lacks the feature.
+    pub const EOPNOTSUPP: Self = Self(libc::EOPNOTSUPP);
+    /// The kernel does not know this socket option.
+    pub const ENOPROTOOPT: Self = Self(libc::ENOPROTOOPT);
+    /// No route leads there.
+    pub const ENETUNREACH: Self = Self(libc::ENETUNREACH);
+    /// The address to delete is not there.
+    pub const EADDRNOTAVAIL: Self = Self(libc::EADDRNOTAVAIL);
+
+    /// The symbol of this number, such as `EEXIST`, if it has one.
+    #[must_use]
+    pub fn name(self) -> Option<String> {
+        let known = nix::errno::Errno::from_raw(self.0);
+        (known != nix::errno::Errno::UnknownErrno).then(|| format!("{known:?}"))
+    }
+
+    pub(crate) fn of(error: &std::io::Error) -> Self {
+        Self(error.raw_os_error().unwrap_or(libc::EIO))
+    }
+
+    fn advice(self) -> &'static str {
+        match self {
+            Self::EPERM | Self::EACCES => {
+                "it takes CAP_NET_ADMIN in the user namespace that owns this network namespace"
+            }
+            Self::EEXIST => "something like it is already there: look first, or delete that",
+            Self::ENODEV => "does that link exist in this network namespace?",
+            Self::ENOENT | Self::ESRCH | Self::EADDRNOTAVAIL => {
+                "it is not there: has somebody else removed it?"
+            }
+            Self::EBUSY => "somebody else holds it: try again",
+            Self::EOPNOTSUPP => "does this kernel have that feature, or its module?",
+            Self::ENETUNREACH => "is the gateway on a connected subnet, and the link up?",
+            _ => "compare the request with what the namespace holds",
+        }
+    }
+}
+
+impl fmt::Display for Errno {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.name() {
+            Some(name) => write!(f, "{name} ({})", nix::errno::Errno::from_raw(self.0).desc()),
+            None => write!(f, "error number {}", self.0),
+        }
+    }
+}
+
+impl std::error::Error for Errno {}
+
+impl From<nix::errno::Errno> for Errno {
+    fn from(errno: nix::errno::Errno) -> Self {
+        Self(errno as i32)
+    }
+}
+
+/// Why a request to the kernel did not give what was asked.
+///
+/// `subject` completes "cannot …": "list the links", "add address `10.0.0.2/24` to `eth0`".
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum NetlinkFault {
+    /// No route socket could be had.
+    #[error(
+        "cannot open a route socket: {errno}; is the limit on open files reached, or is AF_NETLINK \
+         filtered by seccomp?"
+    )]
+    NoSocket {
+        /// The answer of `socket(2)`, `bind(2)` or `setsockopt(2)`.
+        errno: Errno,
+    },
+    /// The request could not be sent.
+    #[error("cannot {subject}: sending the request failed with {errno}; {}", errno.advice())]
+    NotSent {
+        /// What was asked.
+        subject: String,
+        /// The answer of `sendto(2)`.
+        errno: Errno,
+    },
+    /// The answer could not be received.
+    #[error("cannot {subject}: receiving the answer failed with {errno}; try again")]
+    NotReceived {
+        /// What was asked.
+        subject: String,
+        /// The answer of `recvfrom(2)`.
+        errno: Errno,
+    },
+    /// The kernel said no.
+    #[error("cannot {subject}: the kernel answered {errno}{}; {}", said(text.as_deref()), errno.advice())]
+    Refused {
+        /// What was asked.
+        subject: String,
+        /// The kernel's error number.
+        errno: Errno,
+        /// The kernel's own words (`NLMSGERR_ATTR_MSG`), if it had any.
+        text: Option<String>,
+        /// Where in the request, in bytes from its header, the kernel saw the fault
+        /// (`NLMSGERR_ATTR_OFFS`).
+        offset: Option<u32>,
+    },
+    /// No answer came in time.
+    #[error(
+        "cannot {subject}: no answer within {waited_ms} ms; the kernel may be busy with another \
+         change: try again"
+    )]
+    Silent {
+        /// What was asked.
+        subject: String,
+        /// How long the answer was waited for, in milliseconds.
+        waited_ms: u64,
+    },
+    /// Each reading was overtaken by changes (`NLM_F_DUMP_INTR`).
+    #[error(
+        "cannot {subject}: the objects changed during each of {attempts} readings; try again when \
+         fewer changes are made at once"
+    )]
+    Unsettled {
+        /// What was asked.
+        subject: String,
+        /// How many readings were made.
+        attempts: u32,
+    },
+    /// An answer came that makes no sense to us.
+    #[error(
+        "cannot {subject}: the answer is not understood ({reason}); report this kernel's version"
+    )]
+    Unreadable {
+        /// What was asked.
+        subject: String,
+        /// What was wrong with the bytes.
+        reason: String,
+    },
+    /// The name can be no link's name.
+    #[error(
+        "`{given}` can be no link's name: it {reason}; use 1 to 15 bytes without `/` or blanks"
+    )]
+    BadLinkName {
+        /// The name as it was given.
+        given: String,
+        /// What is wrong with it.
+        reason: &'static str,
+    },
+}
+
+impl NetlinkFault {
+    /// The kernel's error number, where the kernel gave one.
+    #[must_use]
+    pub fn errno(&self) -> Option<Errno> {
+        match self {
+            Self::NoSocket { errno }
+            | Self::NotSent { errno, .. }
+            | Self::NotReceived { errno, .. }
+            | Self::Refused { errno, .. } => Some(*errno),
+            Self::Silent { .. }
+            | Self::Unsettled { .. }
+            | Self::Unreadable { .. }
+            | Self::BadLinkName { .. } => None,
+        }
+    }
+}
+
+fn said(text: Option<&str>) -> String {
+    text.map_or_else(String::new, |text| format!(", saying \"{text}\""))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refusal_carries_the_kernels_words() {
+        let fault = NetlinkFault::Refused {
+            subject: "add address `10.0.0.2/24` to `eth0`".into(),
+            errno: Errno::EEXIST,
+            text: Some("ipv4: Address already assigned".into()),
+            offset: None,
+        };
+        assert_eq!(
+            fault.to_string(),
+            "cannot add address `10.0.0.2/24` to `eth0`: the kernel answered EEXIST (File exists), \
+             saying \"ipv4: Address already assigned\"; something like it is already there: look \
+             first, or delete that"
+        );
+        assert_eq!(fault.errno(), Some(Errno::EEXIST));
+    }
+
+    #[test]
+    fn numbers_without_a_name_are_printed() {
+        assert_eq!(Errno(524).to_string(), "error number 524");
+        assert_eq!(Errno::ENODEV.to_string(), "ENODEV (No such device)");
+    }
+}
