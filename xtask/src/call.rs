@@ -82,7 +82,6 @@ pub(crate) struct Call {
     program: OsString,
     arguments: Vec<OsString>,
     variables: Vec<(&'static str, OsString)>,
-    removed: Vec<&'static str>,
     directory: Option<PathBuf>,
 }
 
@@ -93,7 +92,6 @@ impl Call {
             program: program.as_ref().to_os_string(),
             arguments: Vec::new(),
             variables: Vec::new(),
-            removed: Vec::new(),
             directory: None,
         }
     }
@@ -121,12 +119,6 @@ impl Call {
         self
     }
 
-    /// Keeps an inherited environment variable from the program.
-    pub(crate) fn without_env(mut self, name: &'static str) -> Self {
-        self.removed.push(name);
-        self
-    }
-
     /// Sets the directory to run in.
     pub(crate) fn dir(mut self, directory: &Path) -> Self {
         self.directory = Some(directory.to_path_buf());
@@ -135,8 +127,11 @@ impl Call {
 
     /// Gives the command line as it could be pasted into a shell.
     pub(crate) fn line(&self) -> String {
-        let mut words: Vec<String> =
-            self.variables.iter().map(|(name, value)| format!("{name}={}", quoted(value))).collect();
+        let mut words: Vec<String> = self
+            .variables
+            .iter()
+            .map(|(name, value)| format!("{name}={}", quoted(value)))
+            .collect();
         words.push(quoted(&self.program));
         words.extend(self.arguments.iter().map(|argument| quoted(argument)));
         words.join(" ")
@@ -196,20 +191,19 @@ impl Call {
         child.wait().map_err(|source| self.not_started(source))
     }
 
-    /// Starts it in the background, without input.
+    /// Starts it in the background, its input and output held by the caller.
     ///
     /// # Errors
     /// When it cannot be started.
     pub(crate) fn start(&self) -> Result<Child, Fault> {
-        self.command().stdin(Stdio::null()).spawn().map_err(|source| self.not_started(source))
+        let mut command = self.command();
+        let piped = command.stdin(Stdio::piped()).stdout(Stdio::piped());
+        piped.spawn().map_err(|source| self.not_started(source))
     }
 
     fn command(&self) -> Command {
         let mut command = Command::new(&self.program);
         command.args(&self.arguments);
-        for name in &self.removed {
-            command.env_remove(name);
-        }
         command.envs(self.variables.iter().map(|(name, value)| (name, value)));
         if let Some(directory) = &self.directory {
             command.current_dir(directory);

@@ -15,7 +15,6 @@ mod workspace;
 
 mod bench;
 mod ci;
-mod clients;
 mod examples;
 mod fuzz;
 mod go_client;

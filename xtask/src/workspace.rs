@@ -50,8 +50,10 @@ impl Workspace {
     /// # Errors
     /// When cargo cannot describe it.
     pub(crate) fn open() -> Result<Self, Fault> {
-        let here = Path::new(env!("CARGO_MANIFEST_DIR"));
-        Self::at(&here.parent().unwrap_or(here).join("Cargo.toml"))
+        // Asked at run time: checkouts that share a target directory share this binary, too.
+        let here = std::env::var_os("CARGO_MANIFEST_DIR").map(PathBuf::from);
+        let here = here.unwrap_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")));
+        Self::at(&here.parent().unwrap_or(&here).join("Cargo.toml"))
     }
 
     /// Gives the workspace of the manifest.
@@ -101,7 +103,8 @@ fn lift(metadata: &Value) -> Option<Workspace> {
     let root = PathBuf::from(metadata.get("workspace_root")?.as_str()?);
     let target = PathBuf::from(metadata.get("target_directory")?.as_str()?);
     let packages = metadata.get("packages")?.as_array()?;
-    let members = packages.iter().map(|package| lift_member(&root, package)).collect::<Option<_>>()?;
+    let members =
+        packages.iter().map(|package| lift_member(&root, package)).collect::<Option<_>>()?;
     Some(Workspace { root, target, members })
 }
 
