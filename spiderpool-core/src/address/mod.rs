@@ -16,6 +16,7 @@ mod text;
 
 pub use range::Range;
 pub use set::AddressSet;
+pub(crate) use set::bit_run;
 pub use text::{BadEntry, BadRange, parse_list, parse_range};
 
 use serde::{Deserialize, Serialize};
