@@ -30,7 +30,7 @@ pub enum Severity {
 #[serde(rename_all = "camelCase")]
 pub enum Violation {
     /// One owner has two addresses of one family on one interface.
-    #[error("{owner} has both {} and {} as {family} of {attachment}", .places[0].address, .places[1].address)]
+    #[error("{owner} has both {} and {} as {family} of {attachment}", .one.address, .other.address)]
     TwoAddresses {
         /// The text of the owner.
         owner: String,
@@ -38,8 +38,10 @@ pub enum Violation {
         attachment: Name,
         /// The family.
         family: Family,
-        /// Both places.
-        places: Box<[Place; 2]>,
+        /// One of them.
+        one: Place,
+        /// The other.
+        other: Place,
     },
     /// A free index does not say what the blocks say.
     #[error("the free index of pool {pool} counts {indexed} free addresses, its blocks {counted}")]
@@ -197,12 +199,13 @@ fn allocations(view: &View, audit: &mut Audit) -> Result<(), Need> {
         }
         let attachment = found.allocation.placement.attachment.clone();
         let key = (owner(&found), attachment, found.key.family, found.key.space.clone());
-        if let Some(other) = seen.insert(key, place.clone()) {
+        if let Some(one) = seen.insert(key, place.clone()) {
             audit.violations.push(Violation::TwoAddresses {
                 owner: owner(&found),
                 attachment: found.allocation.placement.attachment.clone(),
                 family: found.key.family,
-                places: Box::new([other, place]),
+                one,
+                other: place,
             });
         }
     }

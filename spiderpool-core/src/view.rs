@@ -115,8 +115,14 @@ impl View {
     }
 
     /// Every subnet, by name.
-    pub fn subnets(&self) -> impl Iterator<Item = &Arc<Subnet>> {
-        self.subnets.values().map(|v| &v.value)
+    ///
+    /// # Errors
+    /// A [`Need`] when a partial view has not loaded all of them.
+    pub fn subnets(&self) -> Result<impl Iterator<Item = &Arc<Subnet>>, Need> {
+        match &self.partial {
+            Some(known) if !known.all_pools => Err(Need::one(Wanted::Pools)),
+            _ => Ok(self.subnets.values().map(|v| &v.value)),
+        }
     }
 
     /// Every reservation, by name.

@@ -85,9 +85,6 @@ fn is_enough(request: &Request, plan: &Plan<'_>, settled: &[Settled<'_>]) -> boo
 /// Where verdicts go; the hot path has nowhere to put them.
 trait Notes {
     fn note(&mut self, pool: &str, verdict: impl FnOnce() -> Verdict, tally: Option<&PoolEntry>, view: &View) -> Result<(), Need>;
-
-    /// Whether candidates behind the one that is taken are looked at too.
-    const COMPLETE: bool;
 }
 
 struct NoNotes;
@@ -96,8 +93,6 @@ impl Notes for NoNotes {
     fn note(&mut self, _: &str, _: impl FnOnce() -> Verdict, _: Option<&PoolEntry>, _: &View) -> Result<(), Need> {
         Ok(())
     }
-
-    const COMPLETE: bool = false;
 }
 
 impl Notes for Vec<Candidate> {
@@ -106,8 +101,6 @@ impl Notes for Vec<Candidate> {
         self.push(Candidate { pool: pool.to_owned(), verdict: verdict(), tally });
         Ok(())
     }
-
-    const COMPLETE: bool = true;
 }
 
 struct Session<'v> {
@@ -210,7 +203,7 @@ impl<'v> Session<'v> {
                     notes.note(name, || Verdict::Taken { address }, None, self.view)?;
                     taken = Some((entry, number));
                 }
-                missed => notes.note(name, || verdict_of(missed, want.named), Some(entry), self.view)?,
+                missed @ (Pick::Exhausted | Pick::NotMember | Pick::Taken { .. }) => notes.note(name, || verdict_of(missed, want.named), Some(entry), self.view)?,
             }
         }
         let Some((entry, number)) = taken else { return Ok(None) };

@@ -81,10 +81,10 @@ pub(super) fn conflict(view: &View, conflict: &Conflict, moment: Moment) -> Resu
         let owner = allocation.owner.to_owned();
         return Err(ChangeRefusal::Static { place: place.clone(), owner }.into());
     }
-    if let Some(entry) = view.pool(&allocation.placement.pool)? {
-        if let Some(suspicion) = suspicion(view, entry, conflict)? {
-            return Ok(Decision { writes: Vec::new(), answer: Answer::Spared(suspicion) });
-        }
+    let entry = view.pool(&allocation.placement.pool)?;
+    let suspicion = entry.map(|entry| suspicion(view, entry, conflict)).transpose()?;
+    if let Some(suspicion) = suspicion.flatten() {
+        return Ok(Decision { writes: Vec::new(), answer: Answer::Spared(suspicion) });
     }
     let past = view.block(&found.key, None)?.map_or(0, |block| block.past_quarantines(allocation.slot));
     let rounds = past.saturating_add(1);

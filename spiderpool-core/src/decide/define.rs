@@ -15,7 +15,7 @@ pub(super) fn space(view: &View, space: &Space) -> Result<Decision, Obstacle> {
     let object = format!("space {}", space.name);
     match view.space(&space.name) {
         Some(old) if old == space => Ok(unchanged()),
-        Some(old) => Err(fixed(object, "block size", old.v4_block.slots(), space.v4_block.slots()).into()),
+        Some(old) => Err(fixed(object, "block size", &old.v4_block.slots(), &space.v4_block.slots()).into()),
         None => Ok(written(vec![write(view, ObjectKey::Space(space.name.clone()), Event::SpaceDefined(space.clone()))])),
     }
 }
@@ -76,22 +76,22 @@ fn refuse_pool_overlap(
 }
 
 /// A pool within a subnet's prefix belongs to it, and takes from it what it does not say itself.
-fn inherit(view: &View, object: &str, pool: &Pool) -> Result<Pool, DefineRefusal> {
+fn inherit(view: &View, object: &str, pool: &Pool) -> Result<Pool, Obstacle> {
     let here = |subnet: &&Arc<Subnet>| {
         subnet.space == pool.space && Range::of_prefix(subnet.prefix).overlap(Range::of_prefix(pool.prefix)).is_some()
     };
-    let Some(subnet) = view.subnets().find(here) else {
+    let Some(subnet) = view.subnets()?.find(here) else {
         return Ok(Pool { subnet: None, ..pool.clone() });
     };
     let subnet_name = format!("subnet {}", subnet.name);
     let object = object.to_owned();
     if subnet.prefix != pool.prefix {
         let (prefix, other_prefix) = (pool.prefix, subnet.prefix);
-        return Err(DefineRefusal::PrefixOverlap { object, prefix, other: subnet_name, other_prefix });
+        return Err(DefineRefusal::PrefixOverlap { object, prefix, other: subnet_name, other_prefix }.into());
     }
     let outside = pool.usable().difference(&subnet.usable());
     if !outside.is_empty() {
-        return Err(DefineRefusal::OutsideSubnet { object, subnet: subnet_name, outside: outside.to_string() });
+        return Err(DefineRefusal::OutsideSubnet { object, subnet: subnet_name, outside: outside.to_string() }.into());
     }
     let draft = PoolDraft::from(Pool {
         subnet: Some(subnet.name.clone()),
@@ -99,7 +99,7 @@ fn inherit(view: &View, object: &str, pool: &Pool) -> Result<Pool, DefineRefusal
         routes: pool.routes.clone().or_else(|| subnet.routes.clone()),
         ..pool.clone()
     });
-    Pool::try_from(draft).map_err(|flaws| DefineRefusal::Inherited { object, subnet: subnet_name, flaws })
+    Ok(Pool::try_from(draft).map_err(|flaws| DefineRefusal::Inherited { object, subnet: subnet_name, flaws })?)
 }
 
 /// The allocations of a pool that lie outside of what it would give out.
@@ -135,11 +135,11 @@ pub(super) fn remove_pool(view: &View, name: &Name) -> Result<Decision, Obstacle
 
 pub(super) fn subnet(view: &View, subnet: &Subnet) -> Result<Decision, Obstacle> {
     let object = format!("subnet {}", subnet.name);
-    let old = view.subnets().find(|old| old.name == subnet.name);
+    let old = view.subnets()?.find(|old| old.name == subnet.name);
     if let Some(old) = old {
         keep_fixed(&object, (&old.space, old.prefix), (&subnet.space, subnet.prefix))?;
     }
-    for other in view.subnets().filter(|other| other.name != subnet.name && other.space == subnet.space) {
+    for other in view.subnets()?.filter(|other| other.name != subnet.name && other.space == subnet.space) {
         if Range::of_prefix(other.prefix).overlap(Range::of_prefix(subnet.prefix)).is_some() {
             let (other_prefix, other) = (other.prefix, format!("subnet {}", other.name));
             return Err(DefineRefusal::PrefixOverlap { object, prefix: subnet.prefix, other, other_prefix }.into());
@@ -190,7 +190,7 @@ fn adopt(view: &View, object: &str, subnet: &Subnet, entry: &PoolEntry) -> Resul
 
 pub(super) fn remove_subnet(view: &View, name: &Name) -> Result<Decision, Obstacle> {
     let object = format!("subnet {name}");
-    if !view.subnets().any(|subnet| subnet.name == *name) {
+    if !view.subnets()?.any(|subnet| subnet.name == *name) {
         return Err(DefineRefusal::Missing { object }.into());
     }
     let carved = view.pools()?.filter(|entry| entry.pool.subnet.as_ref() == Some(name));
@@ -209,7 +209,7 @@ pub(super) fn reservation(view: &View, reservation: &Reservation) -> Result<Deci
     if let Some(old) = old {
         let (was, is) = (old.addresses.family(), addresses.family());
         if was != is {
-            return Err(fixed(object, "ipVersion", was, is).into());
+            return Err(fixed(object, "ipVersion", &was, &is).into());
         }
         if old.space != reservation.space {
             return Err(fixed(object, "space", &old.space, &reservation.space).into());
@@ -242,7 +242,7 @@ fn keep_fixed(
     (space, prefix): (&Name, ipnet::IpNet),
 ) -> Result<(), DefineRefusal> {
     if old_prefix != prefix {
-        return Err(fixed(object.to_owned(), "subnet", old_prefix, prefix));
+        return Err(fixed(object.to_owned(), "subnet", &old_prefix, &prefix));
     }
     if old_space != space {
         return Err(fixed(object.to_owned(), "space", old_space, space));
@@ -250,7 +250,7 @@ fn keep_fixed(
     Ok(())
 }
 
-fn fixed(object: String, field: &'static str, from: impl ToString, to: impl ToString) -> DefineRefusal {
+fn fixed(object: String, field: &'static str, from: &impl ToString, to: &impl ToString) -> DefineRefusal {
     DefineRefusal::Fixed { object, field, from: from.to_string(), to: to.to_string() }
 }
 

@@ -4,7 +4,7 @@
 //! view, command and moment give the same decision on every machine, for ever
 //! (`same_input_same_decision`).
 //!
-//! Invariants:
+//! Invariants, each kept by a test of that name under `tests/ledger`:
 //! 1. A decision's writes, applied, leave no violation; so does every prefix of them but for
 //!    leaks, which reclaim heals (`any_prefix_is_at_worst_a_leak`).
 //! 2. Asking again for the same incarnation gives the same answer and writes nothing
@@ -87,6 +87,3 @@ pub fn decide_all<'a>(
     }
     decisions
 }
-
-#[cfg(test)]
-mod tests;

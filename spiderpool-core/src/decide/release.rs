@@ -24,7 +24,7 @@ pub(super) fn release(view: &View, release: &Release, moment: Moment) -> Result<
     let goes = |found: &&Found<'_>| {
         release.attachment.as_ref().is_none_or(|name| found.allocation.placement.attachment == *name)
     };
-    let freed = free_with_ahead(view, &mut draft, moment, (&held, &goes), Ending::Released)?;
+    let freed = free_with_ahead(view, &mut draft, &held, goes, (moment, Ending::Released))?;
     Ok(Decision { writes: draft.finish(), answer: Answer::Freed(freed) })
 }
 
@@ -32,9 +32,9 @@ pub(super) fn release(view: &View, release: &Release, moment: Moment) -> Result<
 fn free_with_ahead(
     view: &View,
     draft: &mut Draft<'_>,
-    moment: Moment,
-    (held, goes): (&[Found<'_>], &dyn Fn(&&Found<'_>) -> bool),
-    ending: Ending,
+    held: &[Found<'_>],
+    goes: impl Fn(&&Found<'_>) -> bool,
+    (moment, ending): (Moment, Ending),
 ) -> Result<Vec<Standing>, Need> {
     let stays = held.iter().any(|found| !goes(&found) && found.allocation.stage == Stage::Attached);
     let ends = |found: &&Found<'_>| goes(found) || (!stays && found.allocation.stage == Stage::Ahead);
@@ -144,7 +144,7 @@ pub(super) fn collect(view: &View, collect: &Collect, moment: Moment) -> Result<
             placement.network.as_ref() == Some(&collect.network) && !listed()
         };
         if held.iter().any(|found| goes(&found)) {
-            freed.extend(free_with_ahead(view, &mut draft, moment, (&held, &goes), Ending::Collected)?);
+            freed.extend(free_with_ahead(view, &mut draft, &held, goes, (moment, Ending::Collected))?);
         }
     }
     Ok(Decision { writes: draft.finish(), answer: Answer::Freed(freed) })

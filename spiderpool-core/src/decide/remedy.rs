@@ -210,7 +210,7 @@ fn spare(view: &View, pool: &Pool) -> Result<AddressSet, Need> {
     for reservation in view.reservations().filter(|reservation| reservation.space() == pool.space()) {
         spare = spare.difference(reservation.addresses());
     }
-    let subnet = view.subnets().find(|subnet| Some(subnet.name()) == pool.subnet());
+    let subnet = view.subnets()?.find(|subnet| Some(subnet.name()) == pool.subnet());
     Ok(subnet.map_or_else(|| spare.clone(), |subnet| spare.intersection(&subnet.usable())))
 }
 

@@ -63,7 +63,6 @@ fn first_under(level: u32, number: u128) -> u128 {
 }
 
 /// Which child of a node at `level` a number is under.
-#[expect(clippy::cast_possible_truncation, reason = "masked to six bits")]
 fn child_of(level: u32, number: u128) -> u32 {
     (number.checked_shr(shift(level)).unwrap_or(0) & 63) as u32
 }
