@@ -60,7 +60,7 @@ impl Net {
         match choice {
             Choice::Spiderpool => json!({
                 "type": "spiderpool",
-                "store": state,
+                "store_path": state,
                 "default_ipv4_ippool": [format!("{name}-v4")],
                 "default_ipv6_ippool": [format!("{name}-v6")],
             }),

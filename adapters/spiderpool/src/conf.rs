@@ -1,0 +1,129 @@
+//! The plugin's own part of the network configuration: the `ipam` object.
+//!
+//! Keys and defaults are the reference's (section 2.1), less those of the agent's socket, plus the
+//! embedded store's. Unknown keys are passed over, since configurations are shared with other
+//! versions; a key with the wrong kind of value is refused.
+
+use serde::Deserialize;
+use spiderpool_cni::{CniError, NetConf, code};
+use spiderpool_core::request::FamilyPolicy;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// Where the store is when nothing is said.
+pub(crate) const STORE: &str = "/var/lib/spiderpool";
+
+/// The longest that an ADD may take: runtimes give up after about two minutes.
+const DEADLINE_MAX_S: u64 = 100;
+
+/// The `ipam` object.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default)]
+pub(crate) struct Ipam {
+    /// The directory of the embedded store.
+    pub(crate) store_path: PathBuf,
+    /// Names or patterns of IPv4 pools, for pods that name none.
+    pub(crate) default_ipv4_ippool: Vec<String>,
+    /// Names or patterns of IPv6 pools, for pods that name none.
+    pub(crate) default_ipv6_ippool: Vec<String>,
+    /// Whether the interface gets no default route from its pool's gateway.
+    pub(crate) clean_gateway: bool,
+    /// Whether a pool must have an address of the master interface in its prefix.
+    pub(crate) match_master_subnet: bool,
+    /// Whether a pod that can have only one of two families is refused.
+    pub(crate) families: FamilyPolicy,
+    /// What an allocation belongs to.
+    pub(crate) owner: OwnerKind,
+    /// The name of this node; the host name when it is not given.
+    pub(crate) node_name: Option<String>,
+    /// The namespace that bare names of networks in pools stand for.
+    pub(crate) agent_namespace: String,
+    /// How long an ADD may take in all, in seconds: 1 to 100.
+    pub(crate) timeout_seconds: u64,
+    /// From which level on messages are written to the log file.
+    pub(crate) log_level: Level,
+    /// The log file.
+    pub(crate) log_file_path: PathBuf,
+    /// The log file is rotated beyond this size, in MB.
+    pub(crate) log_file_max_size: u64,
+    /// Rotated files are removed after so many days.
+    pub(crate) log_file_max_age: u64,
+    /// So many rotated files are kept.
+    pub(crate) log_file_max_count: usize,
+    /// What the pod gets as DNS configuration; that of the network when it is not given.
+    pub(crate) dns: Option<serde_json::Value>,
+}
+
+impl Default for Ipam {
+    fn default() -> Self {
+        Self {
+            store_path: STORE.into(),
+            default_ipv4_ippool: Vec::new(),
+            default_ipv6_ippool: Vec::new(),
+            clean_gateway: false,
+            match_master_subnet: false,
+            families: FamilyPolicy::Require,
+            owner: OwnerKind::Pod,
+            node_name: None,
+            agent_namespace: "kube-system".to_owned(),
+            timeout_seconds: 90,
+            log_level: Level::Info,
+            log_file_path: "/var/log/spidernet/spiderpool.log".into(),
+            log_file_max_size: 100,
+            log_file_max_age: 30,
+            log_file_max_count: 10,
+            dns: None,
+        }
+    }
+}
+
+/// What an allocation belongs to.
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum OwnerKind {
+    /// The pod, by its UID; without one, the container in its network.
+    Pod,
+    /// The name of the pod: it keeps its addresses when it is made again.
+    Name,
+}
+
+/// How much is logged.
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq, PartialOrd, Ord)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Level {
+    /// Every decision with its reasons.
+    Debug,
+    /// What was given and taken back.
+    Info,
+    /// What was wrong but could be worked around.
+    Warn,
+    /// What failed.
+    Error,
+    /// Nothing.
+    Off,
+}
+
+impl Ipam {
+    /// The `ipam` object of a configuration; without one, the defaults.
+    ///
+    /// # Errors
+    /// Code 6 when a key has the wrong kind of value, 7 when a value is out of range.
+    pub(crate) fn of(conf: &NetConf) -> Result<Self, CniError> {
+        let Some(value) = conf.ipam.clone() else { return Ok(Self::default()) };
+        let ipam: Self = serde_json::from_value(value).map_err(|error| {
+            let told = format!("the `ipam` object of network `{}` cannot be read: {error}", conf.name);
+            CniError::new(code::DECODING_FAILURE, told)
+        })?;
+        if (1..=DEADLINE_MAX_S).contains(&ipam.timeout_seconds) {
+            return Ok(ipam);
+        }
+        let got = ipam.timeout_seconds;
+        let told = format!("`ipam.timeout_seconds` is {got}; give 1 to {DEADLINE_MAX_S} seconds");
+        Err(CniError::new(code::BAD_NETWORK_CONFIG, told))
+    }
+
+    /// How long the whole verb may take.
+    pub(crate) const fn timeout(&self) -> Duration {
+        Duration::from_secs(self.timeout_seconds)
+    }
+}

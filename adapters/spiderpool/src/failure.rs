@@ -1,0 +1,60 @@
+//! The plugin's own error codes, and which failure has which.
+//!
+//! | code | when | try again |
+//! |---|---|---|
+//! | 8 | the namespace cannot be used | no |
+//! | 11 | the store was busy until the deadline | yes |
+//! | 100 | no pool has an address for the pod; the details list every candidate | when the state changes |
+//! | 101 | the request contradicts itself or came too late | no |
+//! | 102 | the store is missing, damaged, or of another version | after repair |
+//! | 103 | the disk is full or read-only | after repair |
+//! | 104 | CHECK: store, namespace and result do not agree | no |
+
+use spiderpool_cni::{CniError, code};
+use spiderpool_core::refusal::{AllocateRefusal, Refusal};
+use spiderpool_store::StoreError;
+use std::error::Error;
+
+/// No pool has an address for the pod.
+pub(crate) const NO_ADDRESS: u32 = 100;
+/// The request contradicts itself or came too late.
+pub(crate) const BAD_REQUEST: u32 = 101;
+/// The store is missing, damaged, or of another version.
+pub(crate) const BAD_STORE: u32 = 102;
+/// The disk is full or read-only.
+pub(crate) const NO_ROOM: u32 = 103;
+/// Store, namespace and result do not agree.
+pub(crate) const MISMATCH: u32 = 104;
+
+/// The error that a failure of the store is to the runtime.
+pub(crate) fn of_store(error: &StoreError) -> CniError {
+    match error {
+        StoreError::Refused(refusal) => of_refusal(refusal),
+        StoreError::Busy { .. } | StoreError::Replaced { .. } => told(code::TRY_AGAIN_LATER, error),
+        StoreError::Full { .. } | StoreError::ReadOnly { .. } => told(NO_ROOM, error),
+        StoreError::Missing { .. }
+        | StoreError::Lost { .. }
+        | StoreError::Empty { .. }
+        | StoreError::Foreign { .. }
+        | StoreError::Damaged { .. }
+        | StoreError::Format { .. }
+        | StoreError::Exists { .. } => told(BAD_STORE, error),
+        StoreError::Fault { .. } => told(code::IO_FAILURE, error),
+        StoreError::Violation { .. } => told(code::INTERNAL, error),
+    }
+}
+
+fn of_refusal(refusal: &Refusal) -> CniError {
+    match refusal {
+        Refusal::Allocate(AllocateRefusal::Unsatisfied(shortlist)) => {
+            let details = serde_json::to_string(shortlist).unwrap_or_default();
+            CniError::new(NO_ADDRESS, shortlist.to_string()).with_details(details)
+        }
+        Refusal::Allocate(_) | Refusal::Define(_) | Refusal::Change(_) => told(BAD_REQUEST, refusal),
+    }
+}
+
+/// An error with its whole chain.
+pub(crate) fn told(code: u32, error: &(dyn Error + 'static)) -> CniError {
+    CniError::caused_by(code, error)
+}

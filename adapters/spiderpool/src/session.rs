@@ -1,0 +1,79 @@
+//! What every verb needs: configuration, deadline, log, and names that have been checked.
+
+use crate::conf::Ipam;
+use crate::failure;
+use crate::log::Log;
+use spiderpool_cni::{Call, CniError, NetConf, code};
+use spiderpool_core::moment::Moment;
+use spiderpool_core::name::Name;
+use spiderpool_store::{JournalLimits, OpenOptions, Patience, Store, StoreError};
+use std::time::Instant;
+
+/// One verb under way.
+#[derive(Debug)]
+pub(crate) struct Session {
+    pub(crate) ipam: Ipam,
+    pub(crate) log: Log,
+    pub(crate) network: Name,
+    pub(crate) patience: Patience,
+}
+
+/// The container and interface of a call.
+#[derive(Debug)]
+pub(crate) struct Attachment {
+    pub(crate) container: Name,
+    pub(crate) interface: Name,
+}
+
+impl Session {
+    pub(crate) fn start(verb: &str, conf: &NetConf, subject: Option<(&str, &str)>) -> Result<Self, CniError> {
+        let started = Instant::now();
+        let ipam = Ipam::of(conf)?;
+        let (container, interface) = subject.unwrap_or_default();
+        let subject =
+            format!("verb={verb} network={} container={container} interface={interface}", conf.name);
+        let log = Log::open(&ipam, subject);
+        let network = name(&conf.name)?;
+        let end = started.checked_add(ipam.timeout());
+        let patience = end.map_or(Patience::Each(ipam.timeout()), Patience::Until);
+        Ok(Self { ipam, log, network, patience })
+    }
+
+    /// The store; a plugin never makes one, since an empty store would give addresses twice.
+    pub(crate) fn store(&self) -> Result<Store, StoreError> {
+        let options = OpenOptions {
+            create: false,
+            read_only: false,
+            patience: self.patience,
+            journal: JournalLimits::default(),
+        };
+        Store::open(&self.ipam.store_path, options)
+    }
+
+    /// An error on its way to the runtime, written to the log.
+    pub(crate) fn failed(&self, error: CniError) -> CniError {
+        self.log.error(format!("code {}: {} {}", error.code, error.msg, error.details));
+        error
+    }
+
+    /// A failure of the store on its way to the runtime, written to the log.
+    pub(crate) fn store_failed(&self, error: &StoreError) -> CniError {
+        self.failed(failure::of_store(error))
+    }
+}
+
+impl Attachment {
+    pub(crate) fn of<N>(call: &Call<N>) -> Result<Self, CniError> {
+        Ok(Self { container: name(&call.container_id)?, interface: name(&call.ifname)? })
+    }
+}
+
+/// A checked name of what the runtime gave.
+pub(crate) fn name(text: &str) -> Result<Name, CniError> {
+    Name::new(text).map_err(|error| failure::told(code::BAD_ENVIRONMENT, &error))
+}
+
+/// Now, and a draw of chance.
+pub(crate) fn moment() -> Result<Moment, CniError> {
+    spiderpool_host::moment().map_err(|error| failure::told(code::IO_FAILURE, &error))
+}

@@ -1,0 +1,91 @@
+//! CHECK: whether store, namespace and previous result still agree.
+
+use crate::failure::MISMATCH;
+use crate::session::{Attachment, Session};
+use ipnet::IpNet;
+use spiderpool_cni::{Call, CniError, CniResult, NetConf, code};
+use spiderpool_core::view::View;
+use spiderpool_netlink::{Namespace, observe};
+use std::net::IpAddr;
+use std::path::PathBuf;
+
+/// Says nothing when all three agree.
+///
+/// # Errors
+/// Code 104 with the first difference; others when store or namespace cannot be looked at.
+pub(crate) fn run(call: &Call<PathBuf>, conf: &NetConf) -> Result<(), CniError> {
+    let session = Session::start("CHECK", conf, Some((&call.container_id, &call.ifname)))?;
+    check(&session, call, conf).map_err(|error| session.failed(error))
+}
+
+fn check(session: &Session, call: &Call<PathBuf>, conf: &NetConf) -> Result<(), CniError> {
+    let attachment = Attachment::of(call)?;
+    let held = session
+        .store()
+        .and_then(|store| store.read(|view| held(view, &attachment)))
+        .map_err(|error| crate::failure::of_store(&error))?;
+    if held.is_empty() {
+        return Err(mismatch(format!(
+            "the store has no address for `{}` of container `{}`",
+            call.ifname, call.container_id
+        )));
+    }
+    if let Some(result) = conf.prev_result.clone().transpose()? {
+        agree(&held, &result)?;
+    }
+    in_namespace(call, &held)
+}
+
+fn mismatch(told: String) -> CniError {
+    CniError::new(MISMATCH, told)
+}
+
+/// The addresses that the store has for an attachment, each with its pool's prefix length.
+fn held(view: &View, attachment: &Attachment) -> Vec<IpNet> {
+    let found = view.held_in(&attachment.container).unwrap_or_default();
+    let own = found.iter().filter(|f| f.allocation.placement.attachment == attachment.interface);
+    own.filter_map(|found| {
+        let entry = view.pool(&found.allocation.placement.pool).ok().flatten()?;
+        IpNet::new(found.address(), entry.pool.prefix().prefix_len()).ok()
+    })
+    .collect()
+}
+
+/// The previous result lists every address that the store has; it may list others of a chain.
+fn agree(held: &[IpNet], result: &CniResult) -> Result<(), CniError> {
+    let listed: Vec<IpNet> = result.ips.iter().map(|ip| ip.address).collect();
+    match held.iter().find(|address| !listed.contains(address)) {
+        None => Ok(()),
+        Some(address) => {
+            let listed: Vec<_> = listed.iter().map(ToString::to_string).collect();
+            Err(mismatch(format!(
+                "the store has {address}, but the previous result lists only [{}]",
+                listed.join(", ")
+            )))
+        }
+    }
+}
+
+fn in_namespace(call: &Call<PathBuf>, held: &[IpNet]) -> Result<(), CniError> {
+    let bad = |error: &(dyn std::error::Error + 'static)| CniError::caused_by(code::BAD_NETNS, error);
+    let namespace = Namespace::by_path(&call.netns).map_err(|error| bad(&error))?;
+    let addresses =
+        namespace.run(|session| session.addresses()).map_err(|error| bad(&error))?;
+    for net in held {
+        let address: IpAddr = net.addr();
+        let on = |a: &&observe::Address| a.device == call.ifname && a.net.addr() == address;
+        let Some(seen) = addresses.iter().find(on) else {
+            return Err(mismatch(format!(
+                "the store has {net} for `{}`, but the interface does not carry it",
+                call.ifname
+            )));
+        };
+        if seen.flags.has_dad_failed {
+            return Err(mismatch(format!(
+                "another host answers for {address} (duplicate address detection failed on `{}`)",
+                call.ifname
+            )));
+        }
+    }
+    Ok(())
+}
