@@ -108,7 +108,9 @@ impl Violation {
             | Self::NoPool { .. }
             | Self::Abandoned { .. }
             | Self::NoContainer { .. } => Severity::Leak,
-            Self::Index { .. } | Self::SharedAddresses { .. } | Self::Misplaced { .. } => Severity::Broken,
+            Self::Index { .. } | Self::SharedAddresses { .. } | Self::Misplaced { .. } => {
+                Severity::Broken
+            }
         }
     }
 }
@@ -172,7 +174,8 @@ fn blocks(view: &View, audit: &mut Audit) -> Result<(), Need> {
             (space, *family) == (&key.space, key.family) && *last >= key.first
         });
         if overlaps || block.size() != size || size.align(key.first) != key.first {
-            let violation = Violation::Misplaced { space: key.space.clone(), first: key.address(0) };
+            let violation =
+                Violation::Misplaced { space: key.space.clone(), first: key.address(0) };
             audit.violations.push(violation);
         }
         let last = key.first.saturating_add(u128::from(block.size().slots()) - 1);
@@ -194,8 +197,11 @@ fn allocations(view: &View, audit: &mut Audit) -> Result<(), Need> {
             let (owner, pool) = (owner(&found), found.allocation.placement.pool.clone());
             audit.violations.push(Violation::NoPool { place: place.clone(), owner, pool });
         }
-        if found.allocation.container.is_empty() && !crate::owner::is_static(found.allocation.owner) {
-            audit.violations.push(Violation::NoContainer { place: place.clone(), owner: owner(&found) });
+        if found.allocation.container.is_empty() && !crate::owner::is_static(found.allocation.owner)
+        {
+            audit
+                .violations
+                .push(Violation::NoContainer { place: place.clone(), owner: owner(&found) });
         }
         let attachment = found.allocation.placement.attachment.clone();
         let key = (owner(&found), attachment, found.key.family, found.key.space.clone());
@@ -212,7 +218,9 @@ fn allocations(view: &View, audit: &mut Audit) -> Result<(), Need> {
     for found in view.allocations()? {
         let ahead = found.allocation.stage == Stage::Ahead;
         if ahead && !attached.contains(found.allocation.container) {
-            audit.violations.push(Violation::Abandoned { place: place(&found), owner: owner(&found) });
+            audit
+                .violations
+                .push(Violation::Abandoned { place: place(&found), owner: owner(&found) });
         }
     }
     Ok(())

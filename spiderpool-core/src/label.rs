@@ -46,7 +46,9 @@ pub enum Test {
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum BadSelector {
     /// The operator is none of the four.
-    #[error("the operator `{got}` of key `{key}` is unknown; write In, NotIn, Exists or DoesNotExist")]
+    #[error(
+        "the operator `{got}` of key `{key}` is unknown; write In, NotIn, Exists or DoesNotExist"
+    )]
     Operator {
         /// The label's key.
         key: String,
@@ -92,7 +94,12 @@ impl Requirement {
             ("NotIn", false) => Test::NotIn(values),
             ("Exists", true) => Test::Exists,
             ("DoesNotExist", true) => Test::Absent,
-            _ => return Err(BadSelector::Operator { key: key.to_owned(), got: operator.to_owned() }),
+            _ => {
+                return Err(BadSelector::Operator {
+                    key: key.to_owned(),
+                    got: operator.to_owned(),
+                });
+            }
         };
         Ok(Self { key: key.to_owned(), test })
     }
@@ -164,8 +171,17 @@ mod tests {
         let error = |operator, values: Vec<String>| {
             Requirement::parse("zone", operator, values).unwrap_err().to_string()
         };
-        assert_eq!(error("In", vec![]), "key `zone` has 0 values with the operator In, which takes at least one");
-        assert_eq!(error("Exists", vec!["x".into()]), "key `zone` has 1 values with the operator Exists, which takes none");
-        assert_eq!(error("Near", vec!["x".into()]), "the operator `Near` of key `zone` is unknown; write In, NotIn, Exists or DoesNotExist");
+        assert_eq!(
+            error("In", vec![]),
+            "key `zone` has 0 values with the operator In, which takes at least one"
+        );
+        assert_eq!(
+            error("Exists", vec!["x".into()]),
+            "key `zone` has 1 values with the operator Exists, which takes none"
+        );
+        assert_eq!(
+            error("Near", vec!["x".into()]),
+            "the operator `Near` of key `zone` is unknown; write In, NotIn, Exists or DoesNotExist"
+        );
     }
 }

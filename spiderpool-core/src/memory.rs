@@ -5,6 +5,7 @@
 
 use crate::command::{Answer, Command, Decision};
 use crate::decide::decide;
+use crate::event::{Revision, Write};
 use crate::moment::Moment;
 use crate::refusal::{Obstacle, Refusal};
 use crate::view::View;
@@ -91,8 +92,15 @@ impl Memory {
         }
         self.revision += 1;
         for write in &decision.writes {
-            write.events.iter().for_each(|event| self.view.apply(&write.object, event));
-            self.view.committed(&write.object, self.revision);
+            self.commit_write(write, self.revision);
         }
+    }
+
+    /// Applies one write and notes the revision that its object has then: for stores that commit
+    /// object by object.
+    pub fn commit_write(&mut self, write: &Write, revision: Revision) {
+        write.events.iter().for_each(|event| self.view.apply(&write.object, event));
+        self.view.committed(&write.object, revision);
+        self.revision = self.revision.max(revision);
     }
 }

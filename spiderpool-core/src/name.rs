@@ -33,7 +33,9 @@ pub enum BadName {
         length: usize,
     },
     /// White space or a control character.
-    #[error("the name `{text}` has the character {character:?} at byte {position}; white space and control characters are not allowed")]
+    #[error(
+        "the name `{text}` has the character {character:?} at byte {position}; white space and control characters are not allowed"
+    )]
     BadCharacter {
         /// What was written.
         text: String,

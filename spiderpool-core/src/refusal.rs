@@ -53,13 +53,17 @@ pub enum AllocateRefusal {
     #[error("{0}")]
     Unsatisfied(Box<Shortlist>),
     /// The container was told to go while the request was under way.
-    #[error("the container `{container}` was deleted while its request was under way; nothing was given")]
+    #[error(
+        "the container `{container}` was deleted while its request was under way; nothing was given"
+    )]
     Buried {
         /// Its id.
         container: Name,
     },
     /// The pod lists its interfaces and this one is not among them.
-    #[error("the pod lists pools for {listed:?}, but not for the interface `{attachment}`; add it to the list")]
+    #[error(
+        "the pod lists pools for {listed:?}, but not for the interface `{attachment}`; add it to the list"
+    )]
     NotListed {
         /// The interface that asked.
         attachment: Name,
@@ -73,7 +77,9 @@ pub enum AllocateRefusal {
         why: &'static str,
     },
     /// More interfaces ask than the pod's list has entries.
-    #[error("the pod lists {entries} interfaces without names, and all are taken; `{attachment}` is one too many")]
+    #[error(
+        "the pod lists {entries} interfaces without names, and all are taken; `{attachment}` is one too many"
+    )]
     TooManyInterfaces {
         /// The interface that asked.
         attachment: Name,
@@ -81,7 +87,9 @@ pub enum AllocateRefusal {
         entries: usize,
     },
     /// An address was asked for by name, but no pool of its family is in question.
-    #[error("{address} was asked for, but no pool of its family is named for this interface; name one")]
+    #[error(
+        "{address} was asked for, but no pool of its family is named for this interface; name one"
+    )]
     NamedUnwanted {
         /// The address.
         address: IpAddr,
@@ -154,7 +162,9 @@ impl Weighed {
     /// Whether some candidate was taken.
     #[must_use]
     pub fn is_satisfied(&self) -> bool {
-        self.candidates.iter().any(|c| matches!(c.verdict, Verdict::Taken { .. } | Verdict::Kept { .. }))
+        self.candidates
+            .iter()
+            .any(|c| matches!(c.verdict, Verdict::Taken { .. } | Verdict::Kept { .. }))
     }
 }
 
@@ -261,21 +271,27 @@ impl fmt::Display for Verdict {
             Self::Disabled => f.write_str("it is disabled"),
             Self::OtherFamily => f.write_str("it is of the other family"),
             Self::NodeName { node } => write!(f, "its node names leave out node {node}"),
-            Self::NodeAffinity { selector } => write!(f, "its node affinity `{selector}` leaves out the node"),
+            Self::NodeAffinity { selector } => {
+                write!(f, "its node affinity `{selector}` leaves out the node")
+            }
             Self::NamespaceName { namespace } => {
                 write!(f, "its namespace names leave out namespace {namespace}")
             }
             Self::NamespaceAffinity { selector } => {
                 write!(f, "its namespace affinity `{selector}` leaves out the namespace")
             }
-            Self::PodAffinity { selector } => write!(f, "its pod affinity `{selector}` leaves out the pod"),
+            Self::PodAffinity { selector } => {
+                write!(f, "its pod affinity `{selector}` leaves out the pod")
+            }
             Self::NetworkUnknown => {
                 f.write_str("it is tied to networks, and the attachment's network is not known")
             }
             Self::Network { network } => write!(f, "it is tied to networks other than {network}"),
             Self::Master => f.write_str("no address of the master interface lies in its prefix"),
             Self::Exhausted => f.write_str("all its addresses are taken"),
-            Self::NotMember { address } => write!(f, "{address} is not among the addresses it gives out"),
+            Self::NotMember { address } => {
+                write!(f, "{address} is not among the addresses it gives out")
+            }
             Self::NamedTaken { address, by } => write!(f, "{address} is not free: {by}"),
         }
     }
@@ -335,7 +351,10 @@ pub struct Edit {
 impl fmt::Display for Remedy {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if let Some(until_ms) = self.wait_until_ms {
-            return write!(f, "an address will have rested at {until_ms} ms after the epoch; try again then");
+            return write!(
+                f,
+                "an address will have rested at {until_ms} ms after the epoch; try again then"
+            );
         }
         f.write_str("it would succeed after this: ")?;
         for (at, Edit { pool, what }) in self.edits.iter().enumerate() {
@@ -370,7 +389,9 @@ pub enum DefineRefusal {
         to: String,
     },
     /// Two prefixes overlap without being equal (or at all, for subnets).
-    #[error("{object}: its prefix {prefix} overlaps {other}'s {other_prefix}; use the same prefix or a separate one")]
+    #[error(
+        "{object}: its prefix {prefix} overlaps {other}'s {other_prefix}; use the same prefix or a separate one"
+    )]
     PrefixOverlap {
         /// Kind and name of the definition.
         object: String,

@@ -13,6 +13,7 @@ mod apply;
 mod ground;
 mod load;
 mod need;
+mod tags;
 
 pub use ground::Found;
 pub use need::{Need, Tally, Wanted};
@@ -138,7 +139,10 @@ impl View {
         let entry = self.pools.get(name);
         match &self.partial {
             Some(known) if entry.is_none() && !known.all_pools && !known.pools.contains(name) => {
-                Err(Name::new(name).map_or_else(|_| Need::one(Wanted::Pools), |name| Need::one(Wanted::Pool(name))))
+                Err(Name::new(name).map_or_else(
+                    |_| Need::one(Wanted::Pools),
+                    |name| Need::one(Wanted::Pool(name)),
+                ))
             }
             _ => Ok(entry),
         }
@@ -161,7 +165,9 @@ impl View {
     /// A [`Need`] when a partial view has not loaded them.
     pub fn held_by(&self, owner: &Owner) -> Result<Vec<Found<'_>>, Need> {
         match &self.partial {
-            Some(known) if !known.owners.contains(owner) => Err(Need::one(Wanted::Owner(owner.clone()))),
+            Some(known) if !known.owners.contains(owner) => {
+                Err(Need::one(Wanted::Owner(owner.clone())))
+            }
             _ => Ok(self.find(|ground, found| ground.of_owner(owner.as_str(), found))),
         }
     }
@@ -197,7 +203,10 @@ impl View {
     ///
     /// # Errors
     /// A [`Need`] when a partial view has not loaded them.
-    pub fn tombstones_before(&self, before_ms: u64) -> Result<impl Iterator<Item = (&Name, Tombstone)>, Need> {
+    pub fn tombstones_before(
+        &self,
+        before_ms: u64,
+    ) -> Result<impl Iterator<Item = (&Name, Tombstone)>, Need> {
         match &self.partial {
             Some(known) if known.tombstones_before_ms < before_ms => {
                 Err(Need::one(Wanted::Tombstones(before_ms)))
@@ -274,21 +283,29 @@ impl View {
     /// Makes sure that the resting addresses of a pool are known.
     pub(crate) fn know_resting(&self, pool: &Name) -> Result<(), Need> {
         match &self.partial {
-            Some(known) if !known.resting.contains(pool) => Err(Need::one(Wanted::Resting(pool.clone()))),
+            Some(known) if !known.resting.contains(pool) => {
+                Err(Need::one(Wanted::Resting(pool.clone())))
+            }
             _ => Ok(()),
         }
     }
 
     /// The quarantined slots of a pool: number and evidence, lowest first.
-    pub(crate) fn quarantined(&self, entry: &PoolEntry) -> Result<Vec<(u128, crate::slots::Quarantine)>, Need> {
+    pub(crate) fn quarantined(
+        &self,
+        entry: &PoolEntry,
+    ) -> Result<Vec<(u128, crate::slots::Quarantine)>, Need> {
         let name = entry.pool.name();
         match &self.partial {
             Some(known) if !known.quarantine.contains(name) => {
                 Err(Need::one(Wanted::Quarantine(name.clone())))
             }
-            _ => Ok(self.ground(entry.pool.space(), entry.pool.family()).map_or_else(Vec::new, |ground| {
-                ground.quarantined().filter(|(number, _)| entry.usable.holds(*number)).collect()
-            })),
+            _ => Ok(self.ground(entry.pool.space(), entry.pool.family()).map_or_else(
+                Vec::new,
+                |ground| {
+                    ground.quarantined().filter(|(number, _)| entry.usable.holds(*number)).collect()
+                },
+            )),
         }
     }
 
@@ -299,10 +316,15 @@ impl View {
     pub fn tally(&self, entry: &PoolEntry) -> Result<Tally, Need> {
         let name = entry.pool.name();
         match &self.partial {
-            None => Ok(Tally::count(entry, self.grounds.get(&(entry.pool.space().clone(), entry.pool.family())))),
-            Some(known) => {
-                known.tallies.get(name).copied().ok_or_else(|| Need::one(Wanted::Tally(name.clone())))
-            }
+            None => Ok(Tally::count(
+                entry,
+                self.grounds.get(&(entry.pool.space().clone(), entry.pool.family())),
+            )),
+            Some(known) => known
+                .tallies
+                .get(name)
+                .copied()
+                .ok_or_else(|| Need::one(Wanted::Tally(name.clone()))),
         }
     }
 

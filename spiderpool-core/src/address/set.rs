@@ -100,7 +100,9 @@ impl AddressSet {
     /// How many members it has; all of IPv6 saturates at `u128::MAX`.
     #[must_use]
     pub fn count(&self) -> u128 {
-        self.runs.last().map_or(0, |run| run.below.saturating_add(run.last - run.first).saturating_add(1))
+        self.runs
+            .last()
+            .map_or(0, |run| run.below.saturating_add(run.last - run.first).saturating_add(1))
     }
 
     /// Its ranges, lowest first; neighbours are merged.
@@ -215,7 +217,11 @@ impl AddressSet {
             if first <= last {
                 spans.push((first, last));
             }
-            if a.1 <= b.1 { left.next() } else { right.next() };
+            if a.1 <= b.1 {
+                left.next()
+            } else {
+                right.next()
+            };
         }
         Self::from_sorted(self.family, spans)
     }
@@ -323,7 +329,9 @@ mod tests {
 
     #[test]
     fn a_slash_8_with_ten_thousand_holes_is_cheap() {
-        let holes: Vec<_> = (0..10_000u32).map(|i| Range::single(Family::V4.address(u128::from(0x0a00_0000 + i * 1_000)))).collect();
+        let holes: Vec<_> = (0..10_000u32)
+            .map(|i| Range::single(Family::V4.address(u128::from(0x0a00_0000 + i * 1_000))))
+            .collect();
         let usable = set("10.0.0.0/8").difference(&AddressSet::from_ranges(Family::V4, holes));
         assert_eq!(usable.count(), (1 << 24) - 10_000);
         assert_eq!(usable.range_count(), 10_000);
@@ -332,7 +340,9 @@ mod tests {
     fn small() -> impl Strategy<Value = (AddressSet, BTreeSet<u128>)> {
         prop::collection::vec((0u128..200, 0u128..12), 0..12).prop_map(|spans| {
             let list = spans.iter().flat_map(|(first, len)| *first..=first + len).collect();
-            let ranges = spans.iter().filter_map(|(first, len)| Range::from_bits(Family::V4, *first, first + len));
+            let ranges = spans
+                .iter()
+                .filter_map(|(first, len)| Range::from_bits(Family::V4, *first, first + len));
             (AddressSet::from_ranges(Family::V4, ranges), list)
         })
     }

@@ -74,7 +74,9 @@ pub enum BadEntry {
         expected: Family,
     },
     /// The entry shares addresses with an earlier one.
-    #[error("entry {position} `{text}` overlaps entry {earlier} in {shared}; list each address once")]
+    #[error(
+        "entry {position} `{text}` overlaps entry {earlier} in {shared}; list each address once"
+    )]
     Overlap {
         /// Counted from 0.
         position: usize,
@@ -121,7 +123,11 @@ fn parse_prefix(text: &str) -> Result<Range, BadRange> {
     let prefix: IpNet = text.parse().map_err(|_| BadRange::NotAPrefix)?;
     refuse_mapped(prefix.addr())?;
     let network = prefix.trunc();
-    if network == prefix { Ok(Range::of_prefix(prefix)) } else { Err(BadRange::HostBits { network }) }
+    if network == prefix {
+        Ok(Range::of_prefix(prefix))
+    } else {
+        Err(BadRange::HostBits { network })
+    }
 }
 
 fn parse_address(part: &str) -> Result<IpAddr, BadRange> {
@@ -155,8 +161,11 @@ pub fn parse_list<T: AsRef<str>>(family: Family, entries: &[T]) -> Result<Addres
     let mut ranges = Vec::with_capacity(entries.len());
     for (position, entry) in entries.iter().enumerate() {
         let text = entry.as_ref();
-        let range = parse_range(text)
-            .map_err(|why| BadEntry::Range { position, text: text.to_owned(), why })?;
+        let range = parse_range(text).map_err(|why| BadEntry::Range {
+            position,
+            text: text.to_owned(),
+            why,
+        })?;
         if range.family() != family {
             let (text, got) = (text.to_owned(), range.family());
             return Err(BadEntry::Family { position, text, got, expected: family });
@@ -206,14 +215,26 @@ mod tests {
     #[test]
     fn errors_say_what_to_write() {
         check("", "is empty; write an address, a range `first-last` or a prefix");
-        check("10.0.0.5/24", "has host bits set; write `10.0.0.0/24` for the whole prefix or leave out the length");
+        check(
+            "10.0.0.5/24",
+            "has host bits set; write `10.0.0.0/24` for the whole prefix or leave out the length",
+        );
         check("10.0.0.9-10.0.0.2", "runs backwards; write `10.0.0.2-10.0.0.9`");
         check("10.0.0.1-fd00::1", "mixes IPv4 and IPv6");
         check("::ffff:10.0.0.1", "is an IPv4-mapped IPv6 address; write `10.0.0.1`");
         check("10.0.0.0/33", "is not a prefix; write it as `10.0.0.0/24` or `fd00::/64`");
-        check("10.0.0.256", "`10.0.0.256` is not an address; write an address, a range `first-last` or a prefix");
-        check("010.0.0.1", "`010.0.0.1` is not an address; write an address, a range `first-last` or a prefix");
-        check("fe80::1%eth0", "`fe80::1%eth0` is not an address; write an address, a range `first-last` or a prefix");
+        check(
+            "10.0.0.256",
+            "`10.0.0.256` is not an address; write an address, a range `first-last` or a prefix",
+        );
+        check(
+            "010.0.0.1",
+            "`010.0.0.1` is not an address; write an address, a range `first-last` or a prefix",
+        );
+        check(
+            "fe80::1%eth0",
+            "`fe80::1%eth0` is not an address; write an address, a range `first-last` or a prefix",
+        );
     }
 
     #[test]

@@ -5,7 +5,7 @@ use super::demand::{Names, Plan, Want, plan};
 use super::draft::Draft;
 use super::pick::{Pick, Picker};
 use super::remedy::remedy;
-use super::shortlist::{Nominee, nominees, objection, rank};
+use super::shortlist::{Nominee, Objection, nominees, objection, rank};
 use crate::address::Family;
 use crate::command::{Answer, Decision};
 use crate::event::{Ending, Event};
@@ -18,7 +18,11 @@ use crate::slots::BlockKey;
 use crate::view::{Found, Need, PoolEntry, View};
 use std::net::IpAddr;
 
-pub(super) fn allocate(view: &View, request: &Request, moment: Moment) -> Result<Decision, Obstacle> {
+pub(super) fn allocate(
+    view: &View,
+    request: &Request,
+    moment: Moment,
+) -> Result<Decision, Obstacle> {
     let container = request.holder.container.as_ref().ok_or(AllocateRefusal::NoContainer)?;
     let buried = view.tombstone(container)?.is_some_and(|stone| stone.ticket >= request.ticket);
     if buried {
@@ -40,7 +44,11 @@ pub(super) fn allocate(view: &View, request: &Request, moment: Moment) -> Result
 }
 
 /// The shortlist of a request, with the remedy when it is refused.
-pub(super) fn explain(view: &View, request: &Request, moment: Moment) -> Result<Shortlist, Obstacle> {
+pub(super) fn explain(
+    view: &View,
+    request: &Request,
+    moment: Moment,
+) -> Result<Shortlist, Obstacle> {
     weigh(view, request, moment)
 }
 
@@ -54,7 +62,11 @@ fn weigh(view: &View, request: &Request, moment: Moment) -> Result<Shortlist, Ob
 }
 
 /// Every candidate of every want with its verdict; no remedy yet.
-pub(super) fn shortlist(view: &View, request: &Request, moment: Moment) -> Result<Shortlist, Obstacle> {
+pub(super) fn shortlist(
+    view: &View,
+    request: &Request,
+    moment: Moment,
+) -> Result<Shortlist, Obstacle> {
     let held = view.held_by(&request.holder.owner)?;
     let plan = plan(view, request, &held)?;
     let mut session = Session { view, request, moment, held, draft: Draft::new(view, moment) };
@@ -72,7 +84,8 @@ pub(super) fn shortlist(view: &View, request: &Request, moment: Moment) -> Resul
 fn is_enough(request: &Request, plan: &Plan<'_>, settled: &[Settled<'_>]) -> bool {
     let has = |attachment: &Name, family: Option<Family>| {
         settled.iter().any(|s| {
-            s.demand.attachment == *attachment && family.is_none_or(|family| family == s.demand.family)
+            s.demand.attachment == *attachment
+                && family.is_none_or(|family| family == s.demand.family)
         })
     };
     let met = |want: &Want<'_>| match request.families {
@@ -84,19 +97,37 @@ fn is_enough(request: &Request, plan: &Plan<'_>, settled: &[Settled<'_>]) -> boo
 
 /// Where verdicts go; the hot path has nowhere to put them.
 trait Notes {
-    fn note(&mut self, pool: &str, verdict: impl FnOnce() -> Verdict, tally: Option<&PoolEntry>, view: &View) -> Result<(), Need>;
+    fn note(
+        &mut self,
+        pool: &str,
+        verdict: impl FnOnce() -> Verdict,
+        tally: Option<&PoolEntry>,
+        view: &View,
+    ) -> Result<(), Need>;
 }
 
 struct NoNotes;
 
 impl Notes for NoNotes {
-    fn note(&mut self, _: &str, _: impl FnOnce() -> Verdict, _: Option<&PoolEntry>, _: &View) -> Result<(), Need> {
+    fn note(
+        &mut self,
+        _: &str,
+        _: impl FnOnce() -> Verdict,
+        _: Option<&PoolEntry>,
+        _: &View,
+    ) -> Result<(), Need> {
         Ok(())
     }
 }
 
 impl Notes for Vec<Candidate> {
-    fn note(&mut self, pool: &str, verdict: impl FnOnce() -> Verdict, tally: Option<&PoolEntry>, view: &View) -> Result<(), Need> {
+    fn note(
+        &mut self,
+        pool: &str,
+        verdict: impl FnOnce() -> Verdict,
+        tally: Option<&PoolEntry>,
+        view: &View,
+    ) -> Result<(), Need> {
         let tally = tally.map(|entry| view.tally(entry)).transpose()?;
         self.push(Candidate { pool: pool.to_owned(), verdict: verdict(), tally });
         Ok(())
@@ -113,9 +144,14 @@ struct Session<'v> {
 
 impl<'v> Session<'v> {
     /// What a want comes to; `None` when no candidate satisfies it.
-    fn settle(&mut self, want: &Want<'_>, notes: &mut impl Notes) -> Result<Option<Settled<'v>>, Need> {
+    fn settle(
+        &mut self,
+        want: &Want<'_>,
+        notes: &mut impl Notes,
+    ) -> Result<Option<Settled<'v>>, Need> {
         let held = self.held.iter().find(|found| {
-            found.key.family == want.demand.family && found.allocation.placement.attachment == want.held_as
+            found.key.family == want.demand.family
+                && found.allocation.placement.attachment == want.held_as
         });
         let Some(found) = held.cloned() else {
             return self.choose(want, notes);
@@ -160,9 +196,14 @@ impl<'v> Session<'v> {
         };
         let mut generation = allocation.generation;
         if !same {
-            generation =
-                self.draft.grant((key.clone(), allocation.slot), (holder, placement, stage), true)?;
-        } else if want.current && (allocation.stage != Stage::Attached || *allocation.placement != placement) {
+            generation = self.draft.grant(
+                (key.clone(), allocation.slot),
+                (holder, placement, stage),
+                true,
+            )?;
+        } else if want.current
+            && (allocation.stage != Stage::Attached || *allocation.placement != placement)
+        {
             let at_ms = self.moment.now_ms;
             let event = Event::Restaged { slot: allocation.slot, placement, stage, at_ms };
             self.draft.hold(key.clone(), event);
@@ -172,7 +213,11 @@ impl<'v> Session<'v> {
         Ok(Settled::new(want, (key, found.number), entry, pool, (generation, true)))
     }
 
-    fn choose(&mut self, want: &Want<'_>, notes: &mut impl Notes) -> Result<Option<Settled<'v>>, Need> {
+    fn choose(
+        &mut self,
+        want: &Want<'_>,
+        notes: &mut impl Notes,
+    ) -> Result<Option<Settled<'v>>, Need> {
         let mut list = Vec::with_capacity(10);
         nominees(self.view, want, &mut list)?;
         let mut fit = Vec::with_capacity(list.len());
@@ -183,11 +228,12 @@ impl<'v> Session<'v> {
                         fit.push(entry);
                         continue;
                     }
-                    Some(objection) => objection,
+                    Some(objection) => Ok(objection),
                 },
-                Err(verdict) => verdict,
+                Err(verdict) => Err(verdict),
             };
-            notes.note(text, || objection, None, self.view)?;
+            let verdict = || objection.map_or_else(|verdict| verdict, Objection::verdict);
+            notes.note(text, verdict, None, self.view)?;
         }
         fit.sort_by_key(|entry| rank(entry));
         let mut taken: Option<(&PoolEntry, u128)> = None;
@@ -203,7 +249,9 @@ impl<'v> Session<'v> {
                     notes.note(name, || Verdict::Taken { address }, None, self.view)?;
                     taken = Some((entry, number));
                 }
-                missed @ (Pick::Exhausted | Pick::NotMember | Pick::Taken { .. }) => notes.note(name, || verdict_of(missed, want.named), Some(entry), self.view)?,
+                missed @ (Pick::Exhausted | Pick::NotMember | Pick::Taken { .. }) => {
+                    notes.note(name, || verdict_of(missed, want.named), Some(entry), self.view)?
+                }
             }
         }
         let Some((entry, number)) = taken else { return Ok(None) };

@@ -47,8 +47,10 @@ impl<'v> Settled<'v> {
     fn net(&self) -> IpNet {
         let length = self.entry.map(|entry| entry.pool.prefix().prefix_len());
         match self.address {
-            IpAddr::V4(v4) => Ipv4Net::new(v4, length.unwrap_or(32)).map_or_else(|_| IpNet::from(self.address), IpNet::V4),
-            IpAddr::V6(v6) => Ipv6Net::new(v6, length.unwrap_or(128)).map_or_else(|_| IpNet::from(self.address), IpNet::V6),
+            IpAddr::V4(v4) => Ipv4Net::new(v4, length.unwrap_or(32))
+                .map_or_else(|_| IpNet::from(self.address), IpNet::V4),
+            IpAddr::V6(v6) => Ipv6Net::new(v6, length.unwrap_or(128))
+                .map_or_else(|_| IpNet::from(self.address), IpNet::V6),
         }
     }
 
@@ -59,7 +61,11 @@ impl<'v> Settled<'v> {
 
 /// The whole answer: for each interface its pools' routes, then those of the request that fit it,
 /// then the default route.
-pub(super) fn allocated(_: &View, request: &Request, settled: Vec<Settled<'_>>) -> Result<Allocated, Need> {
+pub(super) fn allocated(
+    _: &View,
+    request: &Request,
+    settled: Vec<Settled<'_>>,
+) -> Result<Allocated, Need> {
     let mut routes = Vec::new();
     let mut place = |settled: &Settled<'_>, route: Route| {
         let route = PlacedRoute { attachment: settled.demand.attachment.clone(), route };

@@ -56,12 +56,18 @@ pub(super) fn hold(view: &View, hold: &Hold, moment: Moment) -> Result<Decision,
     match picker.named(hold.place.address)? {
         Pick::Take(_) => {}
         Pick::Taken { by } => return Err(cannot(by).into()),
-        Pick::Exhausted | Pick::NotMember => return Err(cannot("no pool gives it out".to_owned()).into()),
+        Pick::Exhausted | Pick::NotMember => {
+            return Err(cannot("no pool gives it out".to_owned()).into());
+        }
     }
     let key = key(view, &hold.place);
     let slot = key.slot(bits(hold.place.address));
-    let holder =
-        Holder { owner: hold.owner.clone(), pod_uid: None, container: None, node: hold.node.clone() };
+    let holder = Holder {
+        owner: hold.owner.clone(),
+        pod_uid: None,
+        container: None,
+        node: hold.node.clone(),
+    };
     let (pool, attachment) = (entry.pool.name().clone(), hold.attachment.clone());
     let placement = Placement { pool, attachment, network: None };
     draft.grant((key, slot), (&holder, placement, Stage::Detached), false)?;
@@ -69,7 +75,11 @@ pub(super) fn hold(view: &View, hold: &Hold, moment: Moment) -> Result<Decision,
 }
 
 /// Takes an address from its pod and quarantines it, unless the evidence points at a router.
-pub(super) fn conflict(view: &View, conflict: &Conflict, moment: Moment) -> Result<Decision, Obstacle> {
+pub(super) fn conflict(
+    view: &View,
+    conflict: &Conflict,
+    moment: Moment,
+) -> Result<Decision, Obstacle> {
     let place = &conflict.claim.place;
     let found = at(view, place)?.ok_or(ChangeRefusal::NotAllocated { place: place.clone() })?;
     let allocation = found.allocation;
@@ -86,9 +96,11 @@ pub(super) fn conflict(view: &View, conflict: &Conflict, moment: Moment) -> Resu
     if let Some(suspicion) = suspicion.flatten() {
         return Ok(Decision { writes: Vec::new(), answer: Answer::Spared(suspicion) });
     }
-    let past = view.block(&found.key, None)?.map_or(0, |block| block.past_quarantines(allocation.slot));
+    let past =
+        view.block(&found.key, None)?.map_or(0, |block| block.past_quarantines(allocation.slot));
     let rounds = past.saturating_add(1);
-    let until_ms = moment.now_ms.saturating_add(QUARANTINE_MS << QUARANTINE_DOUBLINGS.min(rounds - 1));
+    let until_ms =
+        moment.now_ms.saturating_add(QUARANTINE_MS << QUARANTINE_DOUBLINGS.min(rounds - 1));
     let mut draft = Draft::new(view, moment);
     let event = Event::Quarantined {
         slot: allocation.slot,
@@ -125,7 +137,8 @@ pub(super) fn clear(view: &View, place: &Place) -> Result<Decision, Obstacle> {
     let slot = key.slot(bits(place.address));
     let block = view.block(&key, None)?;
     let is_set_aside = block.is_some_and(|block| {
-        block.quarantined().iter().any(|q| q.slot == slot) || block.resting().iter().any(|r| r.slot == slot)
+        block.quarantined().iter().any(|q| q.slot == slot)
+            || block.resting().iter().any(|r| r.slot == slot)
     });
     if !is_set_aside {
         return Err(ChangeRefusal::NotResting { place: place.clone() }.into());

@@ -15,8 +15,14 @@ pub(super) fn space(view: &View, space: &Space) -> Result<Decision, Obstacle> {
     let object = format!("space {}", space.name);
     match view.space(&space.name) {
         Some(old) if old == space => Ok(unchanged()),
-        Some(old) => Err(fixed(object, "block size", &old.v4_block.slots(), &space.v4_block.slots()).into()),
-        None => Ok(written(vec![write(view, ObjectKey::Space(space.name.clone()), Event::SpaceDefined(space.clone()))])),
+        Some(old) => {
+            Err(fixed(object, "block size", &old.v4_block.slots(), &space.v4_block.slots()).into())
+        }
+        None => Ok(written(vec![write(
+            view,
+            ObjectKey::Space(space.name.clone()),
+            Event::SpaceDefined(space.clone()),
+        )])),
     }
 }
 
@@ -27,7 +33,10 @@ pub(super) fn pool(view: &View, pool: &Pool) -> Result<Decision, Obstacle> {
         keep_fixed(&object, (old.pool.space(), old.pool.prefix), (&pool.space, pool.prefix))?;
     }
     let usable = pool.usable();
-    for other in view.pools()?.filter(|entry| entry.pool.name != pool.name && *entry.pool.space() == pool.space) {
+    for other in view
+        .pools()?
+        .filter(|entry| entry.pool.name != pool.name && *entry.pool.space() == pool.space)
+    {
         refuse_pool_overlap(&object, pool, &usable, other)?;
     }
     let pool = inherit(view, &object, pool)?;
@@ -66,7 +75,12 @@ fn refuse_pool_overlap(
     }
     let (object, other_name) = (object.to_owned(), format!("pool {}", other.pool.name));
     if prefix != other_prefix {
-        return Err(DefineRefusal::PrefixOverlap { object, prefix, other: other_name, other_prefix });
+        return Err(DefineRefusal::PrefixOverlap {
+            object,
+            prefix,
+            other: other_name,
+            other_prefix,
+        });
     }
     let shared = usable.intersection(&other.pool.usable());
     if shared.is_empty() {
@@ -78,7 +92,8 @@ fn refuse_pool_overlap(
 /// A pool within a subnet's prefix belongs to it, and takes from it what it does not say itself.
 fn inherit(view: &View, object: &str, pool: &Pool) -> Result<Pool, Obstacle> {
     let here = |subnet: &&Arc<Subnet>| {
-        subnet.space == pool.space && Range::of_prefix(subnet.prefix).overlap(Range::of_prefix(pool.prefix)).is_some()
+        subnet.space == pool.space
+            && Range::of_prefix(subnet.prefix).overlap(Range::of_prefix(pool.prefix)).is_some()
     };
     let Some(subnet) = view.subnets()?.find(here) else {
         return Ok(Pool { subnet: None, ..pool.clone() });
@@ -87,11 +102,22 @@ fn inherit(view: &View, object: &str, pool: &Pool) -> Result<Pool, Obstacle> {
     let object = object.to_owned();
     if subnet.prefix != pool.prefix {
         let (prefix, other_prefix) = (pool.prefix, subnet.prefix);
-        return Err(DefineRefusal::PrefixOverlap { object, prefix, other: subnet_name, other_prefix }.into());
+        return Err(DefineRefusal::PrefixOverlap {
+            object,
+            prefix,
+            other: subnet_name,
+            other_prefix,
+        }
+        .into());
     }
     let outside = pool.usable().difference(&subnet.usable());
     if !outside.is_empty() {
-        return Err(DefineRefusal::OutsideSubnet { object, subnet: subnet_name, outside: outside.to_string() }.into());
+        return Err(DefineRefusal::OutsideSubnet {
+            object,
+            subnet: subnet_name,
+            outside: outside.to_string(),
+        }
+        .into());
     }
     let draft = PoolDraft::from(Pool {
         subnet: Some(subnet.name.clone()),
@@ -99,7 +125,11 @@ fn inherit(view: &View, object: &str, pool: &Pool) -> Result<Pool, Obstacle> {
         routes: pool.routes.clone().or_else(|| subnet.routes.clone()),
         ..pool.clone()
     });
-    Ok(Pool::try_from(draft).map_err(|flaws| DefineRefusal::Inherited { object, subnet: subnet_name, flaws })?)
+    Ok(Pool::try_from(draft).map_err(|flaws| DefineRefusal::Inherited {
+        object,
+        subnet: subnet_name,
+        flaws,
+    })?)
 }
 
 /// The allocations of a pool that lie outside of what it would give out.
@@ -112,12 +142,18 @@ fn left_out(view: &View, old: &PoolEntry, usable: &AddressSet) -> Result<Vec<Sta
 }
 
 /// What was granted through a pool, or lies within what it gives out.
-fn allocations_of<'v>(view: &'v View, entry: &'v PoolEntry) -> Result<impl Iterator<Item = Found<'v>>, Need> {
+fn allocations_of<'v>(
+    view: &'v View,
+    entry: &'v PoolEntry,
+) -> Result<impl Iterator<Item = Found<'v>>, Need> {
     let pool = &entry.pool;
     let within = |found: &Found<'_>| {
-        found.key.space == *pool.space() && found.key.family == pool.family() && entry.usable.holds(found.number)
+        found.key.space == *pool.space()
+            && found.key.family == pool.family()
+            && entry.usable.holds(found.number)
     };
-    let of_it = move |found: &Found<'_>| found.allocation.placement.pool == *pool.name() || within(found);
+    let of_it =
+        move |found: &Found<'_>| found.allocation.placement.pool == *pool.name() || within(found);
     Ok(view.allocations()?.filter(of_it))
 }
 
@@ -139,10 +175,18 @@ pub(super) fn subnet(view: &View, subnet: &Subnet) -> Result<Decision, Obstacle>
     if let Some(old) = old {
         keep_fixed(&object, (&old.space, old.prefix), (&subnet.space, subnet.prefix))?;
     }
-    for other in view.subnets()?.filter(|other| other.name != subnet.name && other.space == subnet.space) {
+    for other in
+        view.subnets()?.filter(|other| other.name != subnet.name && other.space == subnet.space)
+    {
         if Range::of_prefix(other.prefix).overlap(Range::of_prefix(subnet.prefix)).is_some() {
             let (other_prefix, other) = (other.prefix, format!("subnet {}", other.name));
-            return Err(DefineRefusal::PrefixOverlap { object, prefix: subnet.prefix, other, other_prefix }.into());
+            return Err(DefineRefusal::PrefixOverlap {
+                object,
+                prefix: subnet.prefix,
+                other,
+                other_prefix,
+            }
+            .into());
         }
     }
     let mut writes = Vec::new();
@@ -159,7 +203,12 @@ pub(super) fn subnet(view: &View, subnet: &Subnet) -> Result<Decision, Obstacle>
 
 /// A pool that lies within a new subnet belongs to it from then on; gateway and routes of a pool
 /// that has belonged to it are left alone.
-fn adopt(view: &View, object: &str, subnet: &Subnet, entry: &PoolEntry) -> Result<Option<Write>, DefineRefusal> {
+fn adopt(
+    view: &View,
+    object: &str,
+    subnet: &Subnet,
+    entry: &PoolEntry,
+) -> Result<Option<Write>, DefineRefusal> {
     let pool = &entry.pool;
     let (prefix, other_prefix) = (subnet.prefix, pool.prefix);
     if Range::of_prefix(prefix).overlap(Range::of_prefix(other_prefix)).is_none() {
@@ -171,7 +220,11 @@ fn adopt(view: &View, object: &str, subnet: &Subnet, entry: &PoolEntry) -> Resul
     }
     let outside = pool.usable().difference(&subnet.usable());
     if !outside.is_empty() {
-        return Err(DefineRefusal::OutsideSubnet { object: other, subnet: object, outside: outside.to_string() });
+        return Err(DefineRefusal::OutsideSubnet {
+            object: other,
+            subnet: object,
+            outside: outside.to_string(),
+        });
     }
     if pool.subnet.as_ref() == Some(&subnet.name) {
         return Ok(None);
@@ -182,8 +235,11 @@ fn adopt(view: &View, object: &str, subnet: &Subnet, entry: &PoolEntry) -> Resul
         routes: pool.routes.clone().or_else(|| subnet.routes.clone()),
         ..(**pool).clone()
     });
-    let adopted = Pool::try_from(draft)
-        .map_err(|flaws| DefineRefusal::Inherited { object: other, subnet: object, flaws })?;
+    let adopted = Pool::try_from(draft).map_err(|flaws| DefineRefusal::Inherited {
+        object: other,
+        subnet: object,
+        flaws,
+    })?;
     let key = ObjectKey::Pool(pool.name.clone());
     Ok(Some(write(view, key, Event::PoolDefined(Arc::new(adopted)))))
 }
@@ -250,7 +306,12 @@ fn keep_fixed(
     Ok(())
 }
 
-fn fixed(object: String, field: &'static str, from: &impl ToString, to: &impl ToString) -> DefineRefusal {
+fn fixed(
+    object: String,
+    field: &'static str,
+    from: &impl ToString,
+    to: &impl ToString,
+) -> DefineRefusal {
     DefineRefusal::Fixed { object, field, from: from.to_string(), to: to.to_string() }
 }
 

@@ -45,7 +45,11 @@ pub(super) struct Plan<'a> {
 ///
 /// # Errors
 /// A need for pools, or a refusal when the request contradicts itself.
-pub(super) fn plan<'a>(view: &View, request: &'a Request, held: &[Found<'_>]) -> Result<Plan<'a>, Obstacle> {
+pub(super) fn plan<'a>(
+    view: &View,
+    request: &'a Request,
+    held: &[Found<'_>],
+) -> Result<Plan<'a>, Obstacle> {
     let sources = &request.sources;
     let given = |names: &'a Option<PoolNames>| names.as_ref().filter(|names| !names.is_empty());
     let (source, names) = if let Some(nics) = &sources.per_nic {
@@ -78,7 +82,12 @@ fn has_default(view: &View, family: Family) -> Result<bool, Obstacle> {
     Ok(view.pools()?.any(|entry| entry.pool.is_default() && entry.pool.family() == family))
 }
 
-fn current<'a>(request: &Request, family: Family, names: Names<'a>, clean_gateway: bool) -> Want<'a> {
+fn current<'a>(
+    request: &Request,
+    family: Family,
+    names: Names<'a>,
+    clean_gateway: bool,
+) -> Want<'a> {
     Want {
         demand: Demand { attachment: request.attachment.clone(), family },
         held_as: request.attachment.clone(),
@@ -115,7 +124,9 @@ fn per_nic<'a>(
         return Err(AllocateRefusal::BadList { why: "is empty; list at least one" });
     }
     if named != 0 && named != nics.len() {
-        return Err(AllocateRefusal::BadList { why: "names some of them but not all; name all or none" });
+        return Err(AllocateRefusal::BadList {
+            why: "names some of them but not all; name all or none",
+        });
     }
     let wants = if named == 0 { unnamed(request, nics, held)? } else { listed(request, nics)? };
     require_named(request, &wants)?;
@@ -123,7 +134,10 @@ fn per_nic<'a>(
 }
 
 /// Interfaces with names: all of them are wanted at once.
-fn listed<'a>(request: &'a Request, nics: &'a [NicPools]) -> Result<Vec<Want<'a>>, AllocateRefusal> {
+fn listed<'a>(
+    request: &'a Request,
+    nics: &'a [NicPools],
+) -> Result<Vec<Want<'a>>, AllocateRefusal> {
     let names: Vec<_> = nics.iter().filter_map(|nic| nic.attachment.as_ref()).collect();
     if names.iter().collect::<BTreeSet<_>>().len() != names.len() {
         return Err(AllocateRefusal::BadList { why: "names one of them twice" });
@@ -136,7 +150,11 @@ fn listed<'a>(request: &'a Request, nics: &'a [NicPools]) -> Result<Vec<Want<'a>
     Ok(wants.collect())
 }
 
-fn wants_of<'a>(request: &'a Request, nic: &'a NicPools, name: &Name) -> impl Iterator<Item = Want<'a>> {
+fn wants_of<'a>(
+    request: &'a Request,
+    nic: &'a NicPools,
+    name: &Name,
+) -> impl Iterator<Item = Want<'a>> {
     let families = Family::BOTH.into_iter().filter(|family| !nic.pools.of(*family).is_empty());
     families.map(move |family| {
         let clean_gateway = nic.clean_gateway.unwrap_or(request.clean_gateway);
@@ -166,7 +184,8 @@ fn unnamed<'a>(
     if held.is_empty() {
         let mut wants = Vec::new();
         for (at, nic) in nics.iter().enumerate() {
-            let name = if at == 0 { Ok(request.attachment.clone()) } else { Name::new(&placeholder(at)) };
+            let name =
+                if at == 0 { Ok(request.attachment.clone()) } else { Name::new(&placeholder(at)) };
             let name = name.map_err(|_| AllocateRefusal::BadList { why: "is too long" })?;
             wants.extend(wants_of(request, nic, &name));
         }
@@ -178,7 +197,9 @@ fn unnamed<'a>(
         true => request.attachment.clone(),
         false => {
             let left = (1..nics.len()).map(placeholder);
-            let lowest = left.filter_map(|name| held.iter().map(attachment).find(|held| **held == *name)).next();
+            let lowest = left
+                .filter_map(|name| held.iter().map(attachment).find(|held| **held == *name))
+                .next();
             let attachment = request.attachment.clone();
             lowest.ok_or(AllocateRefusal::TooManyInterfaces { attachment, entries: nics.len() })?
         }
@@ -186,13 +207,19 @@ fn unnamed<'a>(
     Ok(held.iter().map(|found| claim(request, nics, found, &claimed)).collect())
 }
 
-fn claim<'a>(request: &'a Request, nics: &'a [NicPools], found: &Found<'_>, claimed: &Name) -> Want<'a> {
+fn claim<'a>(
+    request: &'a Request,
+    nics: &'a [NicPools],
+    found: &Found<'_>,
+    claimed: &Name,
+) -> Want<'a> {
     let placement = found.allocation.placement;
     let family = found.key.family;
     let lists = |nic: &&NicPools| {
         let mut names = nic.pools.of(family).iter();
         names.any(|name| {
-            **name == *placement.pool || (is_pattern(name) && glob_matches(name, &placement.pool) == Ok(true))
+            **name == *placement.pool
+                || (is_pattern(name) && glob_matches(name, &placement.pool) == Ok(true))
         })
     };
     let clean_gateway = nics.iter().find(lists).and_then(|nic| nic.clean_gateway);

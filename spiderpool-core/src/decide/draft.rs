@@ -44,16 +44,20 @@ impl<'a> Draft<'a> {
         let (holder, placement, stage) = to;
         let block = self.view.block(&key, None)?;
         let size = self.view.block_size(&key.space, key.family);
-        let incarnation = self.moment.draw(digest(&key.to_string()));
+        let incarnation = block.is_none().then(|| self.moment.draw(digest(&key.to_string())));
         let at_ms = self.moment.now_ms;
         let page = page(&mut self.holds, key);
-        if block.is_none() && page.events.is_empty() {
+        if let Some(incarnation) = incarnation.filter(|_| page.events.is_empty()) {
             page.events.push(Event::Opened { size, incarnation });
         }
         let generation = block.map_or(1, crate::slots::Block::next_generation) + page.grants;
         page.grants += 1;
         let grant = Grant { holder: holder.clone(), placement, stage, generation, at_ms };
-        page.events.push(if adopted { Event::Adopted { slot, grant } } else { Event::Granted { slot, grant } });
+        page.events.push(if adopted {
+            Event::Adopted { slot, grant }
+        } else {
+            Event::Granted { slot, grant }
+        });
         Ok(generation)
     }
 

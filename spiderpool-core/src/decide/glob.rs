@@ -13,7 +13,16 @@ pub struct BadPattern {
 
 /// Whether a name of a pool is to be read as a pattern: it has a `*`, a `?`, or both brackets.
 pub(crate) fn is_pattern(text: &str) -> bool {
-    text.contains(['*', '?']) || (text.contains('[') && text.contains(']'))
+    let marks = text.bytes().fold(0_u8, |marks, byte| {
+        marks
+            | match byte {
+                b'*' | b'?' => 0b11,
+                b'[' => 0b01,
+                b']' => 0b10,
+                _ => 0,
+            }
+    });
+    marks == 0b11
 }
 
 /// Whether `name` matches `pattern`: `*` is any run of characters, `?` one character, `[a-c]` and

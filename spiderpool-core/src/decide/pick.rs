@@ -70,10 +70,13 @@ impl Picker<'_> {
         } else if let Some(quarantine) =
             block.and_then(|block| block.quarantined().iter().find(|q| q.slot == slot))
         {
-            (quarantine.until_ms > self.moment.now_ms).then(|| "another host answers for it".to_owned())
+            (quarantine.until_ms > self.moment.now_ms)
+                .then(|| "another host answers for it".to_owned())
         } else {
             let resting = block.and_then(|block| block.resting().iter().find(|r| r.slot == slot));
-            resting.filter(|resting| !self.has_rested(resting.since_ms)).map(|_| "it is cooling down".to_owned())
+            resting
+                .filter(|resting| !self.has_rested(resting.since_ms))
+                .map(|_| "it is cooling down".to_owned())
         };
         Ok(by.map_or(Pick::Take(number), |by| Pick::Taken { by }))
     }
@@ -124,7 +127,9 @@ impl Picker<'_> {
         let key = digest(self.node);
         let order = Permutation::new(units, key);
         for at in 0..SPREAD_TRIES.min(units) {
-            let unit = order.at(at).and_then(|unit| self.entry.usable.select_bits(unit.saturating_mul(slots)));
+            let unit = order
+                .at(at)
+                .and_then(|unit| self.entry.usable.select_bits(unit.saturating_mul(slots)));
             let Some(number) = unit else { continue };
             let first = self.size().align(number);
             let last = first + (slots - 1);
@@ -139,7 +144,9 @@ impl Picker<'_> {
         }
         let free = self.entry.free.count();
         let chance = u128::from(self.moment.draw(key)).checked_rem(free);
-        let Some(from) = chance.and_then(|rank| self.entry.free.select(rank)) else { return Ok(None) };
+        let Some(from) = chance.and_then(|rank| self.entry.free.select(rank)) else {
+            return Ok(None);
+        };
         match self.lowest(from)? {
             Some(found) => Ok(Some(found)),
             None => self.lowest(0),

@@ -13,7 +13,11 @@ use std::collections::BTreeSet;
 
 /// CNI DEL: only what this container holds, and never what does not exist any more. An ordinary
 /// pod's addresses are freed; a static identity keeps its own and waits for its next pod.
-pub(super) fn release(view: &View, release: &Release, moment: Moment) -> Result<Decision, Obstacle> {
+pub(super) fn release(
+    view: &View,
+    release: &Release,
+    moment: Moment,
+) -> Result<Decision, Obstacle> {
     let held = view.held_in(&release.container)?;
     let mut draft = Draft::new(view, moment);
     let object = ObjectKey::Container(release.container.clone());
@@ -22,7 +26,10 @@ pub(super) fn release(view: &View, release: &Release, moment: Moment) -> Result<
         draft.note(object, Event::Buried(stone));
     }
     let goes = |found: &&Found<'_>| {
-        release.attachment.as_ref().is_none_or(|name| found.allocation.placement.attachment == *name)
+        release
+            .attachment
+            .as_ref()
+            .is_none_or(|name| found.allocation.placement.attachment == *name)
     };
     let freed = free_with_ahead(view, &mut draft, &held, goes, (moment, Ending::Released))?;
     Ok(Decision { writes: draft.finish(), answer: Answer::Freed(freed) })
@@ -37,7 +44,8 @@ fn free_with_ahead(
     (moment, ending): (Moment, Ending),
 ) -> Result<Vec<Standing>, Need> {
     let stays = held.iter().any(|found| !goes(&found) && found.allocation.stage == Stage::Attached);
-    let ends = |found: &&Found<'_>| goes(found) || (!stays && found.allocation.stage == Stage::Ahead);
+    let ends =
+        |found: &&Found<'_>| goes(found) || (!stays && found.allocation.stage == Stage::Ahead);
     let mut freed = Vec::new();
     for found in held.iter().filter(ends) {
         if is_static(found.allocation.owner) {
@@ -81,7 +89,11 @@ fn detach(draft: &mut Draft<'_>, found: &Found<'_>) -> Result<(), Need> {
 }
 
 /// Ends allocations at the generation that was seen; those at another one are left alone.
-pub(super) fn reclaim(view: &View, reclaim: &Reclaim, moment: Moment) -> Result<Decision, Obstacle> {
+pub(super) fn reclaim(
+    view: &View,
+    reclaim: &Reclaim,
+    moment: Moment,
+) -> Result<Decision, Obstacle> {
     let mut draft = Draft::new(view, moment);
     let mut freed = Vec::new();
     for claim in reclaim.claims.iter().collect::<BTreeSet<_>>() {
@@ -98,7 +110,11 @@ pub(super) fn reclaim(view: &View, reclaim: &Reclaim, moment: Moment) -> Result<
 }
 
 /// The allocation that a claim is about, if it still is the one that was seen.
-fn find<'v>(view: &'v View, claim: &Claim, statics: bool) -> Result<Result<Found<'v>, ChangeRefusal>, Need> {
+fn find<'v>(
+    view: &'v View,
+    claim: &Claim,
+    statics: bool,
+) -> Result<Result<Found<'v>, ChangeRefusal>, Need> {
     let place = || claim.place.clone();
     let Some(found) = at(view, &claim.place)? else {
         return Ok(Err(ChangeRefusal::NotAllocated { place: place() }));
@@ -126,7 +142,11 @@ pub(super) fn at<'v>(view: &'v View, place: &Place) -> Result<Option<Found<'v>>,
 
 /// CNI GC: what the network attached and nobody lists. What was granted ahead goes with the last
 /// attachment of its container.
-pub(super) fn collect(view: &View, collect: &Collect, moment: Moment) -> Result<Decision, Obstacle> {
+pub(super) fn collect(
+    view: &View,
+    collect: &Collect,
+    moment: Moment,
+) -> Result<Decision, Obstacle> {
     let mut draft = Draft::new(view, moment);
     let mut freed = Vec::new();
     let mut containers = BTreeSet::new();
@@ -140,11 +160,18 @@ pub(super) fn collect(view: &View, collect: &Collect, moment: Moment) -> Result<
         let held = view.held_in(&container)?;
         let goes = |found: &&Found<'_>| {
             let placement = found.allocation.placement;
-            let listed = || collect.keep.contains(&(container.clone(), placement.attachment.clone()));
+            let listed =
+                || collect.keep.contains(&(container.clone(), placement.attachment.clone()));
             placement.network.as_ref() == Some(&collect.network) && !listed()
         };
         if held.iter().any(|found| goes(&found)) {
-            freed.extend(free_with_ahead(view, &mut draft, &held, goes, (moment, Ending::Collected))?);
+            freed.extend(free_with_ahead(
+                view,
+                &mut draft,
+                &held,
+                goes,
+                (moment, Ending::Collected),
+            )?);
         }
     }
     Ok(Decision { writes: draft.finish(), answer: Answer::Freed(freed) })

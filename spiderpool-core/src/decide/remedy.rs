@@ -27,14 +27,20 @@ pub(super) fn remedy(
     refused: &Shortlist,
 ) -> Result<Option<Remedy>, Obstacle> {
     if let Some(until_ms) = waiting_is_enough(view, request, moment, refused)? {
-        return Ok(Some(Remedy { edits: Vec::new(), pools: Vec::new(), wait_until_ms: Some(until_ms) }));
+        return Ok(Some(Remedy {
+            edits: Vec::new(),
+            pools: Vec::new(),
+            wait_until_ms: Some(until_ms),
+        }));
     }
     let mut trial = view.clone();
     let mut pools = BTreeMap::new();
     let mut edits = Vec::new();
     let mut now = refused.clone();
     for _ in 0..EDITS_MAX {
-        let Some(weighed) = now.demands.iter().find(|weighed| !weighed.is_satisfied()) else { break };
+        let Some(weighed) = now.demands.iter().find(|weighed| !weighed.is_satisfied()) else {
+            break;
+        };
         let Some((pool, edit)) = cheapest(&trial, request, weighed)? else { return Ok(None) };
         let object = ObjectKey::Pool(pool.name().clone());
         let pool = Arc::new(pool);
@@ -72,19 +78,30 @@ fn waiting_is_enough(
     Ok(met.then_some(now_ms))
 }
 
-fn ends_of_rest<'v>(view: &'v View, entry: &'v PoolEntry) -> Result<impl Iterator<Item = u64> + 'v, Need> {
+fn ends_of_rest<'v>(
+    view: &'v View,
+    entry: &'v PoolEntry,
+) -> Result<impl Iterator<Item = u64> + 'v, Need> {
     let cool_down_ms = entry.pool.cool_down_ms();
-    let resting = entry.resting.iter().map(move |(since_ms, _)| since_ms.saturating_add(cool_down_ms));
-    let quarantined = view.quarantined(entry)?.into_iter().map(|(_, quarantine)| quarantine.until_ms);
+    let resting =
+        entry.resting.iter().map(move |(since_ms, _)| since_ms.saturating_add(cool_down_ms));
+    let quarantined =
+        view.quarantined(entry)?.into_iter().map(|(_, quarantine)| quarantine.until_ms);
     Ok(resting.chain(quarantined))
 }
 
 /// Of the candidates that one edit can help, the one with the cheapest edit.
-fn cheapest(view: &View, request: &Request, weighed: &Weighed) -> Result<Option<(Pool, Edit)>, Need> {
+fn cheapest(
+    view: &View,
+    request: &Request,
+    weighed: &Weighed,
+) -> Result<Option<(Pool, Edit)>, Need> {
     let mut best: Option<(u8, Pool, Edit)> = None;
     for candidate in &weighed.candidates {
         let Some(entry) = view.pool(&candidate.pool)? else { continue };
-        let Some((cost, pool, what)) = mend(view, request, weighed, (entry, candidate))? else { continue };
+        let Some((cost, pool, what)) = mend(view, request, (entry, candidate))? else {
+            continue;
+        };
         if best.as_ref().is_none_or(|(least, ..)| cost < *least) {
             best = Some((cost, pool, Edit { pool: candidate.pool.clone(), what }));
         }
@@ -96,15 +113,23 @@ fn cheapest(view: &View, request: &Request, weighed: &Weighed) -> Result<Option<
 fn mend(
     view: &View,
     request: &Request,
-    weighed: &Weighed,
     (entry, candidate): (&PoolEntry, &Candidate),
 ) -> Result<Option<(u8, Pool, String)>, Need> {
-    let mut pool = (*entry.pool).clone();
+    if let Verdict::NotMember { address } = &candidate.verdict {
+        return grow(view, entry, Some(bits(*address)));
+    }
+    if candidate.verdict == Verdict::Exhausted {
+        return grow(view, entry, None);
+    }
+    Ok(loosen(&entry.pool, request, &candidate.verdict))
+}
+
+/// The pool without the tie that leaves the request out, or with the request among those it serves.
+fn loosen(pool: &Pool, request: &Request, verdict: &Verdict) -> Option<(u8, Pool, String)> {
+    let mut pool = pool.clone();
     let node = request.holder.node.to_string();
     let namespace = request.subject.namespace.clone();
-    let (cost, what) = match &candidate.verdict {
-        Verdict::Exhausted => return grow(view, entry, None),
-        Verdict::NotMember { address } => return grow(view, entry, Some(bits(*address))),
+    let (cost, what) = match verdict {
         Verdict::Disabled => {
             pool.disabled = false;
             (2, "set `disable: false`".to_owned())
@@ -123,15 +148,17 @@ fn mend(
         }
         Verdict::NamespaceAffinity { .. } if !namespace.is_empty() => {
             pool.scope.namespace_names.push(namespace.clone());
-            (4, format!("add `{namespace}` to `namespaceName`, which takes the place of `namespaceAffinity`"))
+            (
+                4,
+                format!(
+                    "add `{namespace}` to `namespaceName`, which takes the place of `namespaceAffinity`"
+                ),
+            )
         }
-        Verdict::NamespaceName { .. } => {
+        Verdict::NamespaceName { .. } | Verdict::NamespaceAffinity { .. } => {
             pool.scope.namespace_names.clear();
-            (5, "remove `namespaceName`".to_owned())
-        }
-        Verdict::NamespaceAffinity { .. } => {
             pool.scope.namespaces = None;
-            (5, "remove `namespaceAffinity`".to_owned())
+            (5, "remove `namespaceName` and `namespaceAffinity`".to_owned())
         }
         Verdict::PodAffinity { .. } => {
             pool.scope.pods = None;
@@ -154,19 +181,26 @@ fn mend(
         | Verdict::Deleting
         | Verdict::OtherFamily
         | Verdict::Master
-        | Verdict::NamedTaken { .. } => return Ok(None),
+        | Verdict::Exhausted
+        | Verdict::NotMember { .. }
+        | Verdict::NamedTaken { .. } => return None,
     };
-    debug_assert_eq!(pool.family(), weighed.demand.family, "verdicts of the other family come first");
-    Ok(Some((cost, pool, what)))
+    Some((cost, pool, what))
 }
 
 /// One more address for a pool: one of its prefix that nobody gives out, or failing that one that
 /// it excludes itself.
-fn grow(view: &View, entry: &PoolEntry, wanted: Option<u128>) -> Result<Option<(u8, Pool, String)>, Need> {
+fn grow(
+    view: &View,
+    entry: &PoolEntry,
+    wanted: Option<u128>,
+) -> Result<Option<(u8, Pool, String)>, Need> {
     let pool = &entry.pool;
     let family = pool.family();
     let spare = spare(view, pool)?;
-    for (cost, room) in [(1, spare.difference(&pool.excluded)), (6, spare.intersection(&pool.excluded))] {
+    for (cost, room) in
+        [(1, spare.difference(&pool.excluded)), (6, spare.intersection(&pool.excluded))]
+    {
         let mut at = wanted.or_else(|| room.next_from(0)).filter(|number| room.holds(*number));
         while let Some(number) = at {
             if !is_busy(view, pool, number)? {
@@ -207,7 +241,8 @@ fn spare(view: &View, pool: &Pool) -> Result<AddressSet, Need> {
         let gateway = other.pool.gateway().map(Range::single);
         spare = spare.difference(&AddressSet::from_ranges(family, gateway));
     }
-    for reservation in view.reservations().filter(|reservation| reservation.space() == pool.space()) {
+    for reservation in view.reservations().filter(|reservation| reservation.space() == pool.space())
+    {
         spare = spare.difference(reservation.addresses());
     }
     let subnet = view.subnets()?.find(|subnet| Some(subnet.name()) == pool.subnet());
@@ -218,5 +253,7 @@ fn is_busy(view: &View, pool: &Pool, number: u128) -> Result<bool, Need> {
     let first = view.block_size(pool.space(), pool.family()).align(number);
     let key = BlockKey { space: pool.space().clone(), family: pool.family(), first };
     let block = view.block(&key, None)?;
-    Ok(block.is_some_and(|block| block.busy().checked_shr(key.slot(number).into()).unwrap_or(0) & 1 == 1))
+    Ok(block.is_some_and(|block| {
+        block.busy().checked_shr(key.slot(number).into()).unwrap_or(0) & 1 == 1
+    }))
 }

@@ -52,14 +52,10 @@ fn parse_prefix(text: &str) -> Result<IpNet, Flaw> {
 }
 
 /// The addresses that `ips` and `excludeIPs` name, each judged against the prefix.
-fn parse_within(
-    flaws: &mut Flaws,
-    field: &str,
-    prefix: IpNet,
-    entries: &[String],
-) -> AddressSet {
+fn parse_within(flaws: &mut Flaws, field: &str, prefix: IpNet, entries: &[String]) -> AddressSet {
     let family = Family::of(prefix.addr());
-    let set = flaws.keep(field, parse_list(family, entries)).unwrap_or_else(|| AddressSet::empty(family));
+    let set =
+        flaws.keep(field, parse_list(family, entries)).unwrap_or_else(|| AddressSet::empty(family));
     let all = AddressSet::from_ranges(family, [Range::of_prefix(prefix)]);
     let outside = set.difference(&all);
     if let Some(range) = outside.ranges().next() {

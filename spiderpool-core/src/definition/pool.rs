@@ -1,7 +1,10 @@
 //! Pools: addresses with one prefix to allocate from, and who may have them.
 
 use super::route::parse_routes;
-use super::{BadDefinition, Flaw, Flaws, Route, RouteDraft, lower_set, parse_gateway, parse_prefix, parse_within};
+use super::{
+    BadDefinition, Flaw, Flaws, Route, RouteDraft, lower_set, parse_gateway, parse_prefix,
+    parse_within,
+};
 use crate::address::{AddressSet, Family};
 use crate::label::Selector;
 use crate::name::Name;

@@ -46,7 +46,9 @@ pub enum BadRoute {
         got: String,
     },
     /// Destination and next hop are of different families.
-    #[error("route {position}: `{dst}` cannot be reached through {gw}, which is of the other family")]
+    #[error(
+        "route {position}: `{dst}` cannot be reached through {gw}, which is of the other family"
+    )]
     Family {
         /// Counted from 0.
         position: usize,

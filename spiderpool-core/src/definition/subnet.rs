@@ -2,7 +2,9 @@
 
 use super::pool::check_version;
 use super::route::parse_routes;
-use super::{BadDefinition, Flaws, Route, RouteDraft, lower_set, parse_gateway, parse_prefix, parse_within};
+use super::{
+    BadDefinition, Flaws, Route, RouteDraft, lower_set, parse_gateway, parse_prefix, parse_within,
+};
 use crate::address::{AddressSet, Family};
 use crate::name::Name;
 use ipnet::IpNet;

@@ -1,7 +1,8 @@
 //! A block: what is known of each of its slots, packed.
 //!
-//! The names of all allocations stand in one text, in slot order, and a record keeps their lengths;
-//! a block is one value of a few kilobytes that is cheap to clone, compare and store.
+//! The names of all allocations stand in one text, and a record keeps where and how long they are; a
+//! block is one value of a few kilobytes that is cheap to clone, compare and store. Stored, its names
+//! stand in slot order without a gap.
 //!
 //! Invariants:
 //! 1. A slot is in at most one of the three lists (`the_three_lists_are_disjoint`).
@@ -11,21 +12,19 @@
 //! 4. Bytes from elsewhere become a block only if they keep all of this
 //!    (`a_forged_image_is_refused`).
 
+mod image;
+mod text;
+
 use super::BlockSize;
-use crate::name::Name;
 use crate::owner::{Holder, Placement, Stage};
+pub use image::BadBlock;
+use image::Image;
 use serde::{Deserialize, Serialize};
 use std::ops::Range;
-use thiserror::Error;
-
-/// What the format number of a stored block means: this module's layout.
-const FORMAT: u16 = 1;
-
-/// No block counts this far: 2^62 events take longer than any machine lasts.
-const COUNTERS_MAX: u64 = 1 << 62;
+use text::Text;
 
 /// The state of 16 to 64 consecutive addresses.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(try_from = "Image", into = "Image")]
 pub struct Block {
     size: BlockSize,
@@ -35,7 +34,7 @@ pub struct Block {
     /// A bit for each allocated slot; `records` has one entry for each, in order.
     allocated: u64,
     records: Vec<Record>,
-    text: String,
+    text: Text,
     placements: Vec<Placement>,
     resting: Vec<Resting>,
     quarantined: Vec<Quarantine>,
@@ -123,7 +122,7 @@ impl Block {
             generation: 0,
             allocated: 0,
             records: Vec::new(),
-            text: String::new(),
+            text: Text::new(),
             placements: Vec::new(),
             resting: Vec::new(),
             quarantined: Vec::new(),
@@ -200,7 +199,10 @@ impl Block {
     /// How often in a row the address of an allocated slot was in quarantine before.
     #[must_use]
     pub fn past_quarantines(&self, slot: u8) -> u8 {
-        self.suspects.iter().find(|suspect| suspect.slot == slot).map_or(0, |suspect| suspect.rounds)
+        self.suspects
+            .iter()
+            .find(|suspect| suspect.slot == slot)
+            .map_or(0, |suspect| suspect.rounds)
     }
 
     /// Every allocated slot, in slot order.
@@ -216,26 +218,45 @@ impl Block {
         Some(self.unpack(slot, record))
     }
 
+    /// The texts of the owner and the container of an allocated slot, as bytes.
+    pub(crate) fn keys(&self, slot: u8) -> Option<[&[u8]; 2]> {
+        let record = self.records.get(self.place(slot)?)?;
+        let [owner, _, container, _] = record.spans();
+        Some([self.text.bytes(owner), self.text.bytes(container)])
+    }
+
+    /// Where an allocated slot belongs.
+    pub(crate) fn placement_of(&self, slot: u8) -> Option<&Placement> {
+        let record = self.records.get(self.place(slot)?)?;
+        Some(self.placement(record.placement))
+    }
+
+    /// Since when a slot rests, if it does.
+    pub(crate) fn rests_since(&self, slot: u8) -> Option<u64> {
+        self.resting.iter().find(|resting| resting.slot == slot).map(|resting| resting.since_ms)
+    }
+
     /// Bytes that it holds on the heap, and how many of them are names.
     #[must_use]
     pub fn heap_bytes(&self) -> (usize, usize) {
+        let (text, names) = self.text.heap_bytes();
         let all = self.records.capacity() * size_of::<Record>()
-            + self.text.capacity()
+            + text
             + self.placements.capacity() * size_of::<Placement>()
             + self.resting.capacity() * size_of::<Resting>()
             + self.quarantined.capacity() * size_of::<Quarantine>()
             + self.suspects.capacity() * size_of::<Suspect>();
-        (all, self.text.capacity())
+        (all, names)
     }
 
     fn unpack(&self, slot: u8, record: &Record) -> Allocation<'_> {
         let [owner, pod_uid, container, node] = record.spans();
         Allocation {
             slot,
-            owner: self.text.get(owner).unwrap_or_default(),
-            pod_uid: self.text.get(pod_uid).unwrap_or_default(),
-            container: self.text.get(container).unwrap_or_default(),
-            node: self.text.get(node).unwrap_or_default(),
+            owner: self.text.get(owner),
+            pod_uid: self.text.get(pod_uid),
+            container: self.text.get(container),
+            node: self.text.get(node),
             placement: self.placement(record.placement),
             stage: record.stage,
             generation: record.generation,
@@ -269,14 +290,13 @@ impl Block {
             return;
         }
         let quarantine = self.quarantined.iter().find(|quarantine| quarantine.slot == slot);
-        let rounds = quarantine.map_or_else(|| self.past_quarantines(slot), |quarantine| quarantine.rounds);
+        let rounds =
+            quarantine.map_or_else(|| self.past_quarantines(slot), |quarantine| quarantine.rounds);
         self.remove(slot);
         if rounds > 0 {
             insert_sorted(&mut self.suspects, Suspect { slot, rounds });
         }
         self.generation = self.generation.max(stamp.generation);
-        let at = self.rank(slot);
-        let text_at = self.records.get(at).map_or(self.text.len(), |r| usize::from(r.text_at));
         let parts = [
             holder.owner.as_str(),
             holder.pod_uid.as_deref().unwrap_or_default(),
@@ -286,18 +306,52 @@ impl Block {
         let [owner, pod_uid, container, node] = parts.map(|part| length(part.len()));
         let placement = self.intern(placement);
         let (stage, generation, since_ms) = (stamp.stage, stamp.generation, stamp.at_ms);
-        let text_at = u16::try_from(text_at).unwrap_or(u16::MAX);
-        let record = Record { text_at, owner, pod_uid, container, node, placement, stage, generation, since_ms };
-        self.text.insert_str(usize::from(text_at), &parts.concat());
-        self.records.insert(at, record);
+        let mut record = Record {
+            text_at: 0,
+            owner,
+            pod_uid,
+            container,
+            node,
+            placement,
+            stage,
+            generation,
+            since_ms,
+        };
+        record.text_at = self.room(record.text_len());
+        self.text.write(record.text_at, parts);
+        self.records.insert(self.rank(slot), record);
         self.allocated |= bit(slot);
-        self.shift_text(at + 1, |text_at| text_at + record.text_len());
+    }
+
+    /// Where names of a length can stand; packs the text where it has to.
+    fn room(&mut self, length: u16) -> u16 {
+        if let Some(at) = self.text.room(length) {
+            return at;
+        }
+        let (records, text) = self.packed();
+        (self.records, self.text) = (records, Text::from(text));
+        // All names of 64 allocations together are shorter than 2^16 bytes.
+        self.text.room(length).unwrap_or(u16::MAX)
+    }
+
+    /// The records and their text, in slot order without a gap.
+    fn packed(&self) -> (Vec<Record>, String) {
+        let length = self.records.iter().map(|record| usize::from(record.text_len())).sum();
+        let mut text = String::with_capacity(length);
+        let place = |record: &Record| {
+            let text_at = u16::try_from(text.len()).unwrap_or(u16::MAX);
+            text.push_str(self.text.get(record.span()));
+            Record { text_at, ..*record }
+        };
+        let records = self.records.iter().map(place).collect();
+        (records, text)
     }
 
     /// Frees an allocated slot if it is still at `generation`; it may rest.
     pub(crate) fn release(&mut self, slot: u8, generation: u64, rest_since_ms: Option<u64>) {
         self.commits += 1;
-        if self.allocation(slot).is_none_or(|allocation| allocation.generation != generation) {
+        let record = self.place(slot).and_then(|at| self.records.get(at));
+        if record.is_none_or(|record| record.generation != generation) {
             return;
         }
         self.remove(slot);
@@ -344,15 +398,8 @@ impl Block {
         let Some(at) = self.place(slot) else { return };
         let record = self.records.remove(at);
         self.allocated &= !bit(slot);
-        self.text.replace_range(record.span(), "");
-        self.shift_text(at, |text_at| text_at - record.text_len());
-        self.forget_unused_placements();
-    }
-
-    fn shift_text(&mut self, from: usize, shift: impl Fn(u16) -> u16) {
-        for record in self.records.iter_mut().skip(from) {
-            record.text_at = shift(record.text_at);
-        }
+        self.text.erase(record.text_at, record.text_len());
+        self.forget_if_unused(record.placement);
     }
 
     /// The position of a placement in the sorted table, where it is put if it is new.
@@ -371,17 +418,34 @@ impl Block {
 
     fn forget_unused_placements(&mut self) {
         for at in (0..self.placements.len()).rev() {
-            let place = length(at);
-            if self.records.iter().any(|record| record.placement == place) {
-                continue;
-            }
-            self.placements.remove(at);
-            for record in self.records.iter_mut().filter(|record| record.placement > place) {
-                record.placement -= 1;
-            }
+            self.forget_if_unused(length(at));
+        }
+    }
+
+    fn forget_if_unused(&mut self, place: u8) {
+        if self.records.iter().any(|record| record.placement == place) {
+            return;
+        }
+        self.placements.remove(usize::from(place));
+        for record in self.records.iter_mut().filter(|record| record.placement > place) {
+            record.placement -= 1;
         }
     }
 }
+
+impl PartialEq for Block {
+    fn eq(&self, other: &Self) -> bool {
+        let counters =
+            |block: &Self| (block.size, block.incarnation, block.commits, block.generation);
+        counters(self) == counters(other)
+            && (self.allocated, &self.resting) == (other.allocated, &other.resting)
+            && self.quarantined == other.quarantined
+            && self.suspects == other.suspects
+            && self.allocations().eq(other.allocations())
+    }
+}
+
+impl Eq for Block {}
 
 /// What a grant carries besides names.
 #[derive(Clone, Copy, Debug)]
@@ -439,125 +503,6 @@ const fn bit(slot: u8) -> u64 {
 /// A length or position that is known to be small (names have at most 255 bytes, blocks 64 slots).
 fn length(number: usize) -> u8 {
     u8::try_from(number).unwrap_or(u8::MAX)
-}
-
-/// The stored form of a block.
-#[derive(Serialize, Deserialize)]
-struct Image {
-    format: u16,
-    size: BlockSize,
-    incarnation: u64,
-    commits: u64,
-    generation: u64,
-    allocated: u64,
-    records: Vec<Record>,
-    text: String,
-    placements: Vec<Placement>,
-    resting: Vec<Resting>,
-    quarantined: Vec<Quarantine>,
-    suspects: Vec<Suspect>,
-}
-
-/// Bytes that are no block: written by a newer version, damaged, or forged.
-#[derive(Clone, Debug, PartialEq, Eq, Error)]
-pub enum BadBlock {
-    /// A format that this version does not know.
-    #[error("the block has format {got}; this version reads format {FORMAT}, use the version that wrote it")]
-    Format {
-        /// The format number found.
-        got: u16,
-    },
-    /// Parts that do not agree.
-    #[error("the block is damaged: {why}; restore the store from a backup")]
-    Damaged {
-        /// What does not agree.
-        why: &'static str,
-    },
-}
-
-impl From<Block> for Image {
-    fn from(block: Block) -> Self {
-        let Block { size, incarnation, commits, generation, allocated, .. } = block;
-        let Block { records, text, placements, resting, quarantined, suspects, .. } = block;
-        Self { format: FORMAT, size, incarnation, commits, generation, allocated, records, text, placements, resting, quarantined, suspects }
-    }
-}
-
-impl TryFrom<Image> for Block {
-    type Error = BadBlock;
-
-    fn try_from(image: Image) -> Result<Self, BadBlock> {
-        if image.format != FORMAT {
-            return Err(BadBlock::Format { got: image.format });
-        }
-        image.judge().map_err(|why| BadBlock::Damaged { why })?;
-        let Image { size, incarnation, commits, generation, allocated, .. } = image;
-        let Image { records, text, placements, resting, quarantined, suspects, .. } = image;
-        Ok(Self { size, incarnation, commits, generation, allocated, records, text, placements, resting, quarantined, suspects })
-    }
-}
-
-impl Image {
-    fn judge(&self) -> Result<(), &'static str> {
-        if self.generation.max(self.commits) > COUNTERS_MAX {
-            return Err("a counter is beyond anything that was ever counted");
-        }
-        let inside = u64::MAX >> (64 - self.size.slots().min(64));
-        if self.allocated & !inside != 0 {
-            return Err("an allocated slot is outside of it");
-        }
-        if self.records.len() != self.allocated.count_ones() as usize {
-            return Err("its records do not match its allocated slots");
-        }
-        let mut busy = self.allocated;
-        let slots = self.resting.iter().map(|r| r.slot).chain(self.quarantined.iter().map(|q| q.slot));
-        for slot in slots {
-            if slot >= self.size.slots() || busy & bit(slot) != 0 {
-                return Err("a slot is in two lists or outside of it");
-            }
-            busy |= bit(slot);
-        }
-        let stray = |suspect: &Suspect| self.allocated & bit(suspect.slot) == 0;
-        if self.suspects.iter().any(stray) || !self.suspects.is_sorted() {
-            return Err("a suspect is not allocated or out of order");
-        }
-        if !self.resting.is_sorted() || !self.quarantined.is_sorted() || !self.placements.is_sorted() {
-            return Err("a list is out of order");
-        }
-        self.judge_records()
-    }
-
-    fn judge_records(&self) -> Result<(), &'static str> {
-        let mut at = 0;
-        let mut used = vec![false; self.placements.len()];
-        for record in &self.records {
-            if usize::from(record.text_at) != at || record.owner == 0 {
-                return Err("its names are out of order");
-            }
-            at = record.span().end;
-            if record.spans().into_iter().any(|span| self.text.get(span).is_none()) {
-                return Err("its names are cut in the wrong places");
-            }
-            let Some(mark) = used.get_mut(usize::from(record.placement)) else {
-                return Err("a placement is missing");
-            };
-            *mark = true;
-            if record.generation > self.generation {
-                return Err("a generation is from the future");
-            }
-        }
-        let names = self.records.iter().flat_map(|r| r.spans()).filter(|span| !span.is_empty());
-        for span in names {
-            if Name::new(self.text.get(span).unwrap_or_default()).is_err() {
-                return Err("a name is not one");
-            }
-        }
-        if at == self.text.len() && used.iter().all(|used| *used) {
-            Ok(())
-        } else {
-            Err("it has names or placements that nothing uses")
-        }
-    }
 }
 
 #[cfg(test)]

@@ -321,7 +321,8 @@ impl FreeIndex {
     fn untouched(&self, level: u32, first: u128) -> Node {
         let last = last_under(level, first);
         let free = self.mask.count_within(first, last);
-        let word = if level == 0 { self.mask.word(first) } else { self.summary(level, first, last) };
+        let word =
+            if level == 0 { self.mask.word(first) } else { self.summary(level, first, last) };
         Node { word, free, ..Node::default() }
     }
 
@@ -433,7 +434,10 @@ mod tests {
     #[test]
     fn an_empty_mask_has_nothing() {
         let mut free = index(Family::V4, &[]);
-        assert_eq!((free.first(), free.count(), free.next_from(0), free.select(0)), (None, 0, None, None));
+        assert_eq!(
+            (free.first(), free.count(), free.next_from(0), free.select(0)),
+            (None, 0, None, None)
+        );
         assert!(!free.take(5) && !free.give(5));
     }
 

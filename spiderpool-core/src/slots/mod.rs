@@ -14,8 +14,8 @@ mod block;
 mod index;
 mod permutation;
 
-pub use block::{Allocation, BadBlock, Block, Quarantine, Resting};
 pub(crate) use block::Stamp;
+pub use block::{Allocation, BadBlock, Block, Quarantine, Resting};
 pub use index::FreeIndex;
 pub use permutation::Permutation;
 

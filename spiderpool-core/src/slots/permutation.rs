@@ -40,7 +40,8 @@ impl Permutation {
 
     fn scramble(&self, number: u128) -> u128 {
         let mask = low_mask(self.half_bits);
-        let (mut left, mut right) = (number.checked_shr(self.half_bits).unwrap_or(0) & mask, number & mask);
+        let (mut left, mut right) =
+            (number.checked_shr(self.half_bits).unwrap_or(0) & mask, number & mask);
         for round in 0..4_u64 {
             (left, right) = (right, left ^ (self.round(right, round) & mask));
         }

@@ -1,6 +1,6 @@
 //! The one function that changes state.
 
-use super::ground::Ground;
+use super::ground::{Changed, Ground};
 use super::{PoolEntry, Versioned, View};
 use crate::address::{AddressSet, Family, Range, bits};
 use crate::definition::{Pool, Reservation, Subnet};
@@ -19,12 +19,16 @@ impl View {
             (ObjectKey::Pool(name), Event::PoolDefined(pool)) => self.define_pool(name, pool),
             (ObjectKey::Pool(name), Event::PoolRemoved) => self.remove_pool(name),
             (ObjectKey::Space(name), Event::SpaceDefined(space)) => self.define_space(name, space),
-            (ObjectKey::Subnet(name), Event::SubnetDefined(subnet)) => self.define_subnet(name, subnet),
+            (ObjectKey::Subnet(name), Event::SubnetDefined(subnet)) => {
+                self.define_subnet(name, subnet)
+            }
             (ObjectKey::Subnet(name), Event::SubnetRemoved) => drop(self.subnets.remove(name)),
             (ObjectKey::Reservation(name), Event::ReservationDefined(reservation)) => {
                 self.define_reservation(name, reservation);
             }
-            (ObjectKey::Reservation(name), Event::ReservationRemoved) => self.remove_reservation(name),
+            (ObjectKey::Reservation(name), Event::ReservationRemoved) => {
+                self.remove_reservation(name)
+            }
             (ObjectKey::Container(name), Event::Buried(tombstone)) => self.bury(name, *tombstone),
             (ObjectKey::Container(name), Event::Forgotten) => drop(self.tombstones.remove(name)),
             _ => {}
@@ -78,8 +82,8 @@ impl View {
     }
 
     pub(super) fn bury(&mut self, container: &Name, tombstone: Tombstone) {
-        let revision = self.tombstones.get(container).map_or(0, |v| v.revision);
-        self.tombstones.insert(container.clone(), Versioned { value: tombstone, revision });
+        let fresh = Versioned { value: tombstone, revision: 0 };
+        self.tombstones.entry(container.clone()).or_insert(fresh).value = tombstone;
     }
 
     /// Derives the pools of a reservation's space and family again.
@@ -147,7 +151,11 @@ impl View {
     fn apply_to_block(&mut self, key: &BlockKey, event: &Event) {
         match event {
             Event::Opened { size, incarnation } => {
-                self.ground_mut(&key.space, key.family).put(key.first, Block::new(*size, *incarnation), 0);
+                self.ground_mut(&key.space, key.family).put(
+                    key.first,
+                    Block::new(*size, *incarnation),
+                    0,
+                );
             }
             Event::Granted { slot, grant } | Event::Adopted { slot, grant } => {
                 let Grant { holder, placement, stage, generation, at_ms } = grant;
@@ -167,11 +175,18 @@ impl View {
                 });
             }
             Event::Quarantined { slot, mac, at_ms, until_ms, rounds } => {
-                let quarantine =
-                    Quarantine { slot: *slot, mac: *mac, since_ms: *at_ms, until_ms: *until_ms, rounds: *rounds };
+                let quarantine = Quarantine {
+                    slot: *slot,
+                    mac: *mac,
+                    since_ms: *at_ms,
+                    until_ms: *until_ms,
+                    rounds: *rounds,
+                };
                 self.change_slot(key, *slot, None, |block| block.quarantine(quarantine));
             }
-            Event::Cleared { slot } => self.change_slot(key, *slot, None, |block| block.clear(*slot)),
+            Event::Cleared { slot } => {
+                self.change_slot(key, *slot, None, |block| block.clear(*slot))
+            }
             Event::SpaceDefined(_)
             | Event::SubnetDefined(_)
             | Event::SubnetRemoved
@@ -185,33 +200,49 @@ impl View {
     }
 
     /// Changes one slot and brings the index of the pool over it up to date.
-    fn change_slot(&mut self, key: &BlockKey, slot: u8, pool: Option<&Name>, change: impl FnOnce(&mut Block)) {
+    fn change_slot(
+        &mut self,
+        key: &BlockKey,
+        slot: u8,
+        pool: Option<&Name>,
+        change: impl FnOnce(&mut Block),
+    ) {
         let Some(ground) = self.grounds.get_mut(&(key.space.clone(), key.family)) else { return };
         let number = key.first.saturating_add(slot.into());
-        let held = ground.block(key.first).and_then(|block| block.allocation(slot));
-        let pool = pool.cloned().or_else(|| held.map(|a| a.placement.pool.clone()));
-        let rested = ground.block(key.first).and_then(|b| b.resting().iter().find(|r| r.slot == slot).copied());
-        let Some((was_busy, is_busy)) = ground.change_slot(key.first, slot, change) else { return };
-        let rests = ground.block(key.first).and_then(|b| b.resting().iter().find(|r| r.slot == slot).copied());
-        if was_busy == is_busy && rested == rests {
+        let Some(changed) = ground.change_slot(key.first, slot, pool.is_none(), change) else {
+            return;
+        };
+        let Changed { pool: pool_before, was, is } = changed;
+        if was == is {
             return;
         }
-        let owner = pool.filter(|name| {
-            self.pools.get(name).is_some_and(|entry| entry.covers(key, number))
-        });
+        let covers =
+            |name: &&Name| self.pools.get(*name).is_some_and(|entry| entry.covers(key, number));
+        let owner = pool.or(pool_before.as_ref()).filter(covers);
+        let over;
         let names = match owner {
-            Some(name) => vec![name],
-            None => ground.pools_over(key.first, 64),
+            Some(name) => std::slice::from_ref(name),
+            None => {
+                over = ground.pools_over(key.first, 64);
+                &over
+            }
         };
         for name in names {
-            let Some(entry) = self.pools.get_mut(&name).filter(|entry| entry.covers(key, number)) else { continue };
-            if let Some(rested) = rested {
-                entry.resting.remove(&(rested.since_ms, number));
+            let Some(entry) = self.pools.get_mut(name).filter(|entry| entry.covers(key, number))
+            else {
+                continue;
+            };
+            if let Some(since_ms) = was.rests_since_ms {
+                entry.resting.remove(&(since_ms, number));
             }
-            if let Some(rests) = rests {
-                entry.resting.insert((rests.since_ms, number));
+            if let Some(since_ms) = is.rests_since_ms {
+                entry.resting.insert((since_ms, number));
             }
-            if is_busy { entry.free.take(number) } else { entry.free.give(number) };
+            if is.busy {
+                entry.free.take(number)
+            } else {
+                entry.free.give(number)
+            };
         }
     }
 }
@@ -219,7 +250,9 @@ impl View {
 impl PoolEntry {
     /// Whether a number of a block's space and family is one that the pool may give out.
     fn covers(&self, key: &BlockKey, number: u128) -> bool {
-        self.pool.family() == key.family && *self.pool.space() == key.space && self.usable.holds(number)
+        self.pool.family() == key.family
+            && *self.pool.space() == key.space
+            && self.usable.holds(number)
     }
 
     /// Takes what a block says of this pool's addresses into the derived parts.

@@ -1,11 +1,12 @@
 //! The blocks of one address space and family, with the indexes that find an owner's slots.
 //!
-//! Indexes are hints: an entry says where to look, and the block says what is true. They keep 8
-//! bytes for each allocated slot and key: a digest, and where the slot is.
+//! Indexes are hints: an entry says where to look, and the block says what is true. They keep a tag
+//! and a place for each allocated slot and key.
 
+use super::tags::Tags;
 use crate::address::Family;
 use crate::event::Revision;
-use crate::moment::digest;
+use crate::moment::mix;
 use crate::name::Name;
 use crate::slots::{Allocation, Block, BlockKey, Quarantine};
 use std::collections::{BTreeMap, BTreeSet};
@@ -34,10 +35,12 @@ pub(super) struct Ground {
     space: Name,
     family: Family,
     held: Vec<Held>,
+    /// The order of the blocks; `numbers` finds a single one faster.
     by_first: BTreeMap<u128, u32>,
+    numbers: Tags,
     absent: BTreeSet<u128>,
-    owners: BTreeSet<(u32, u32)>,
-    containers: BTreeSet<(u32, u32)>,
+    owners: Tags,
+    containers: Tags,
     quarantined: BTreeMap<u128, Quarantine>,
     /// The pools over it, by first number and length of their prefix.
     prefixes: BTreeMap<(u128, u8), Vec<Name>>,
@@ -50,13 +53,54 @@ struct Held {
     block: Block,
 }
 
+/// What a change of one slot means to the pools over it.
+#[derive(Debug)]
+pub(super) struct Changed {
+    /// The pool that the slot was granted through before, where that was asked for.
+    pub(super) pool: Option<Name>,
+    pub(super) was: Standing,
+    pub(super) is: Standing,
+}
+
+/// What of a slot a pool's free index and its list of resting addresses depend on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Standing {
+    pub(super) busy: bool,
+    pub(super) rests_since_ms: Option<u64>,
+}
+
+impl Standing {
+    fn of(block: &Block, slot: u8) -> Self {
+        let bit = 1_u64.checked_shl(slot.into()).unwrap_or(0);
+        Self { busy: block.busy() & bit != 0, rests_since_ms: block.rests_since(slot) }
+    }
+}
+
 /// A slot's place in the arena as one number: block and slot.
 const fn location(id: u32, slot: u8) -> u32 {
     (id << 6) | slot as u32
 }
 
-fn tag(text: &str) -> u32 {
-    u32::try_from(digest(text) >> 32).unwrap_or(0)
+/// A digest of a text, eight bytes at a time; it means nothing outside of this view.
+fn tag(text: &[u8]) -> u32 {
+    let mut digest = text.len() as u64;
+    let mut words = text.chunks_exact(8);
+    for word in words.by_ref() {
+        digest = mix(digest ^ word.iter().rev().fold(0, |all, byte| (all << 8) | u64::from(*byte)));
+    }
+    let rest = words.remainder().iter().fold(0, |all, byte| (all << 8) | u64::from(*byte));
+    upper(mix(digest ^ rest))
+}
+
+/// A digest of a number.
+#[expect(clippy::cast_possible_truncation, reason = "both halves are used, one after the other")]
+fn number_tag(number: u128) -> u32 {
+    upper(mix(mix(number as u64) ^ (number >> 64) as u64))
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "the upper half of 64 bits has 32")]
+const fn upper(digest: u64) -> u32 {
+    (digest >> 32) as u32
 }
 
 impl Ground {
@@ -66,16 +110,22 @@ impl Ground {
             family,
             held: Vec::new(),
             by_first: BTreeMap::new(),
+            numbers: Tags::default(),
             absent: BTreeSet::new(),
-            owners: BTreeSet::new(),
-            containers: BTreeSet::new(),
+            owners: Tags::default(),
+            containers: Tags::default(),
             quarantined: BTreeMap::new(),
             prefixes: BTreeMap::new(),
         }
     }
 
+    fn id(&self, first: u128) -> Option<u32> {
+        let is_it = |id: &u32| self.held.get(*id as usize).is_some_and(|held| held.first == first);
+        self.numbers.places(number_tag(first)).find(is_it)
+    }
+
     fn at(&self, first: u128) -> Option<&Held> {
-        self.held.get(*self.by_first.get(&first)? as usize)
+        self.held.get(self.id(first)? as usize)
     }
 
     pub(super) fn block(&self, first: u128) -> Option<&Block> {
@@ -95,7 +145,7 @@ impl Ground {
     }
 
     pub(super) fn set_revision(&mut self, first: u128, revision: Revision) {
-        let id = self.by_first.get(&first).copied();
+        let id = self.id(first);
         if let Some(held) = id.and_then(|id| self.held.get_mut(id as usize)) {
             held.revision = revision;
         }
@@ -103,7 +153,7 @@ impl Ground {
 
     /// Puts a block in, or replaces the one of the same name.
     pub(super) fn put(&mut self, first: u128, block: Block, revision: Revision) {
-        if self.by_first.contains_key(&first) {
+        if self.id(first).is_some() {
             self.change(first, |old| *old = block);
             self.set_revision(first, revision);
             return;
@@ -112,11 +162,12 @@ impl Ground {
         self.index(id, first, &block, true);
         self.held.push(Held { first, revision, block });
         self.by_first.insert(first, id);
+        self.numbers.insert(number_tag(first), id);
     }
 
     /// Changes a block as a whole and brings the indexes up to date.
     pub(super) fn change(&mut self, first: u128, change: impl FnOnce(&mut Block)) {
-        let Some(id) = self.by_first.get(&first).copied() else { return };
+        let Some(id) = self.id(first) else { return };
         let Some(held) = self.held.get_mut(id as usize) else { return };
         let stand_in = Block::new(held.block.size(), 0);
         let mut block = std::mem::replace(&mut held.block, stand_in);
@@ -128,50 +179,53 @@ impl Ground {
         }
     }
 
-    /// Changes one slot of a block and brings the indexes up to date for it alone. Gives the busy
-    /// bit of the slot before and after.
+    /// Changes one slot of a block and brings the indexes up to date for it alone. Gives what of the
+    /// slot matters to the pools over it, and on request the pool it was granted through before.
     pub(super) fn change_slot(
         &mut self,
         first: u128,
         slot: u8,
+        asks_pool: bool,
         change: impl FnOnce(&mut Block),
-    ) -> Option<(bool, bool)> {
-        let id = self.by_first.get(&first).copied()?;
-        let held = self.held.get_mut(id as usize)?;
-        let bit = 1_u64.checked_shl(slot.into())?;
-        let was_busy = held.block.busy() & bit != 0;
-        if let Some(old) = held.block.allocation(slot) {
-            self.owners.remove(&(tag(old.owner), location(id, slot)));
-            self.containers.remove(&(tag(old.container), location(id, slot)));
+    ) -> Option<Changed> {
+        let id = self.id(first)?;
+        let block = &mut self.held.get_mut(id as usize)?.block;
+        let place = location(id, slot);
+        let was = Standing::of(block, slot);
+        let pool = block.placement_of(slot).filter(|_| asks_pool).map(|p| p.pool.clone());
+        if let Some([owner, container]) = block.keys(slot) {
+            self.owners.remove(tag(owner), place);
+            self.containers.remove(tag(container), place);
         }
-        change(&mut held.block);
-        if let Some(new) = held.block.allocation(slot) {
-            self.owners.insert((tag(new.owner), location(id, slot)));
-            if !new.container.is_empty() {
-                self.containers.insert((tag(new.container), location(id, slot)));
+        change(block);
+        if let Some([owner, container]) = block.keys(slot) {
+            self.owners.insert(tag(owner), place);
+            if !container.is_empty() {
+                self.containers.insert(tag(container), place);
             }
         }
         let number = first.saturating_add(slot.into());
-        match held.block.quarantined().iter().find(|q| q.slot == slot) {
+        match block.quarantined().iter().find(|q| q.slot == slot) {
             Some(quarantine) => drop(self.quarantined.insert(number, *quarantine)),
             None if self.quarantined.is_empty() => {}
             None => drop(self.quarantined.remove(&number)),
         }
-        Some((was_busy, held.block.busy() & bit != 0))
+        Some(Changed { pool, was, is: Standing::of(block, slot) })
     }
 
     fn index(&mut self, id: u32, first: u128, block: &Block, present: bool) {
         for allocation in block.allocations() {
             let place = location(id, allocation.slot);
-            let (owner, container) = (tag(allocation.owner), tag(allocation.container));
+            let owner = tag(allocation.owner.as_bytes());
+            let container = tag(allocation.container.as_bytes());
             if present {
-                self.owners.insert((owner, place));
+                self.owners.insert(owner, place);
                 if !allocation.container.is_empty() {
-                    self.containers.insert((container, place));
+                    self.containers.insert(container, place);
                 }
             } else {
-                self.owners.remove(&(owner, place));
-                self.containers.remove(&(container, place));
+                self.owners.remove(owner, place);
+                self.containers.remove(container, place);
             }
         }
         for quarantine in block.quarantined() {
@@ -185,33 +239,34 @@ impl Ground {
     }
 
     pub(super) fn of_owner<'a>(&'a self, owner: &str, found: &mut Vec<Found<'a>>) {
-        let at = found.len();
-        self.look(&self.owners, tag(owner), |allocation| allocation.owner == owner, found);
-        if let Some(new) = found.get_mut(at..) {
-            new.sort_unstable_by_key(|found| found.number);
-        }
+        let is_it = |[text, _]: [&[u8]; 2]| text == owner.as_bytes();
+        self.look(&self.owners, tag(owner.as_bytes()), is_it, found);
     }
 
     pub(super) fn of_container<'a>(&'a self, container: &str, found: &mut Vec<Found<'a>>) {
-        let at = found.len();
-        self.look(&self.containers, tag(container), |a| a.container == container, found);
-        if let Some(new) = found.get_mut(at..) {
-            new.sort_unstable_by_key(|found| found.number);
-        }
+        let is_it = |[_, text]: [&[u8]; 2]| text == container.as_bytes();
+        self.look(&self.containers, tag(container.as_bytes()), is_it, found);
     }
 
+    /// Adds the allocations at the places of a tag whose keys are right, by number.
     fn look<'a>(
         &'a self,
-        index: &BTreeSet<(u32, u32)>,
+        index: &Tags,
         tag: u32,
-        is_it: impl Fn(&Allocation<'a>) -> bool,
+        is_it: impl Fn([&[u8]; 2]) -> bool,
         found: &mut Vec<Found<'a>>,
     ) {
-        for (_, place) in index.range((tag, 0)..=(tag, u32::MAX)) {
+        let at = found.len();
+        for place in index.places(tag) {
             let Some(held) = self.held.get((place >> 6) as usize) else { continue };
             let slot = u8::try_from(place & 63).unwrap_or(0);
-            let allocation = held.block.allocation(slot).filter(&is_it);
-            found.extend(allocation.map(|allocation| self.found(held.first, allocation)));
+            if held.block.keys(slot).is_some_and(&is_it) {
+                let allocation = held.block.allocation(slot);
+                found.extend(allocation.map(|allocation| self.found(held.first, allocation)));
+            }
+        }
+        if let Some(new) = found.get_mut(at..) {
+            new.sort_unstable_by_key(|found| found.number);
         }
     }
 
@@ -234,11 +289,17 @@ impl Ground {
     }
 
     /// The blocks that hold a number between two ends, lowest first.
-    pub(super) fn within(&self, (first, last): (u128, u128)) -> impl Iterator<Item = (u128, &Block)> {
+    pub(super) fn within(
+        &self,
+        (first, last): (u128, u128),
+    ) -> impl Iterator<Item = (u128, &Block)> {
         let from = first.saturating_sub(63);
-        let held = self.by_first.range(from..=last).filter_map(|(_, id)| self.held.get(*id as usize));
-        held.filter(move |held| held.first.saturating_add(u128::from(held.block.size().slots()) - 1) >= first)
-            .map(|held| (held.first, &held.block))
+        let held =
+            self.by_first.range(from..=last).filter_map(|(_, id)| self.held.get(*id as usize));
+        held.filter(move |held| {
+            held.first.saturating_add(u128::from(held.block.size().slots()) - 1) >= first
+        })
+        .map(|held| (held.first, &held.block))
     }
 
     pub(super) fn quarantined(&self) -> impl Iterator<Item = (u128, Quarantine)> {
@@ -270,7 +331,8 @@ impl Ground {
             let network = 1_u128.checked_shl(host_bits).map_or(0, |size| first & !(size - 1));
             pools.extend(self.prefixes.get(&(network, length)).into_iter().flatten().cloned());
         }
-        let inside = (first.saturating_add(1), 0)..=(first.saturating_add(u128::from(span) - 1), u8::MAX);
+        let inside =
+            (first.saturating_add(1), 0)..=(first.saturating_add(u128::from(span) - 1), u8::MAX);
         pools.extend(self.prefixes.range(inside).flat_map(|(_, names)| names.iter().cloned()));
         pools
     }
@@ -278,9 +340,9 @@ impl Ground {
     pub(super) fn heap_bytes(&self) -> (usize, usize) {
         let blocks = self.held.iter().map(|held| held.block.heap_bytes());
         let (all, names) = blocks.fold((0, 0), |(a, n), (all, names)| (a + all, n + names));
-        let entries = self.owners.len() + self.containers.len();
+        let tags = [&self.owners, &self.containers, &self.numbers].map(Tags::heap_bytes);
         let held = self.held.capacity() * size_of::<Held>();
-        (all + held + tree_bytes(entries, 8) + tree_bytes(self.by_first.len(), 32), names)
+        (all + held + tags.iter().sum::<usize>() + tree_bytes(self.by_first.len(), 32), names)
     }
 }
 

@@ -41,7 +41,9 @@ impl View {
         let pools = ground.pools_over(key.first, block.size().slots());
         ground.put(key.first, block, revision);
         for name in pools {
-            let Some(pool) = self.pools.get(&name).map(|entry| Arc::clone(&entry.pool)) else { continue };
+            let Some(pool) = self.pools.get(&name).map(|entry| Arc::clone(&entry.pool)) else {
+                continue;
+            };
             if known {
                 self.define_pool(&name, &pool);
                 continue;

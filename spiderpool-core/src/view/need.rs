@@ -98,9 +98,12 @@ impl Tally {
     pub(super) fn count(entry: &PoolEntry, ground: Option<&Ground>) -> Self {
         let ends = Range::of_prefix(entry.pool.prefix()).ends();
         let blocks = ground.into_iter().flat_map(|ground| ground.within(ends));
-        Self::from_masks(entry, blocks.map(|(first, block)| {
-            (first, [block.allocated(), block.resting_mask(), block.quarantined_mask()])
-        }))
+        Self::from_masks(
+            entry,
+            blocks.map(|(first, block)| {
+                (first, [block.allocated(), block.resting_mask(), block.quarantined_mask()])
+            }),
+        )
     }
 }
 

@@ -1,9 +1,11 @@
 //! The ledger as a whole: scenarios, properties over random histories, and the bugs that others
 //! shipped.
 #![cfg(test)]
+#![expect(clippy::wildcard_enum_match_arm, reason = "a test names the variants that it expects")]
 
 mod model;
 mod properties;
+mod races;
 mod scenarios;
 mod selection;
 mod world;

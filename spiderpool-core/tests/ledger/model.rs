@@ -5,30 +5,32 @@ use std::net::IpAddr;
 
 /// What the model knows of one allocated address.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Held {
-    pub owner: String,
-    pub attachment: String,
-    pub container: String,
-    pub is_static: bool,
+pub(crate) struct Held {
+    pub(crate) owner: String,
+    pub(crate) attachment: String,
+    pub(crate) container: String,
+    pub(crate) is_static: bool,
 }
 
 /// Every usable address of every pool, and who holds which.
 #[derive(Clone, Debug, Default)]
-pub struct Model {
-    pub pools: BTreeMap<String, BTreeSet<IpAddr>>,
-    pub held: BTreeMap<IpAddr, Held>,
-    pub quarantined: BTreeSet<IpAddr>,
+pub(crate) struct Model {
+    pub(crate) pools: BTreeMap<String, BTreeSet<IpAddr>>,
+    pub(crate) held: BTreeMap<IpAddr, Held>,
+    pub(crate) quarantined: BTreeSet<IpAddr>,
 }
 
 impl Model {
     /// The addresses of a pool that a sequential ledger could give, lowest first.
-    pub fn free<'a>(&'a self, pool: &str) -> impl Iterator<Item = &'a IpAddr> {
+    pub(crate) fn free<'a>(&'a self, pool: &str) -> impl Iterator<Item = &'a IpAddr> {
         let pool = self.pools.get(pool).into_iter().flatten();
-        pool.filter(|address| !self.held.contains_key(address) && !self.quarantined.contains(address))
+        pool.filter(|address| {
+            !self.held.contains_key(address) && !self.quarantined.contains(address)
+        })
     }
 
     /// The address that an owner has on an interface in a family.
-    pub fn of(&self, owner: &str, attachment: &str, v4: bool) -> Option<IpAddr> {
+    pub(crate) fn of(&self, owner: &str, attachment: &str, v4: bool) -> Option<IpAddr> {
         let mut held = self.held.iter();
         let found = held.find(|(address, held)| {
             held.owner == owner && held.attachment == attachment && address.is_ipv4() == v4
@@ -37,7 +39,7 @@ impl Model {
     }
 
     /// Asks the first pool with room; keeps what the owner has; all families or none.
-    pub fn add(&mut self, held: &Held, v4: &[&str], v6: &[&str]) -> Option<Vec<IpAddr>> {
+    pub(crate) fn add(&mut self, held: &Held, v4: &[&str], v6: &[&str]) -> Option<Vec<IpAddr>> {
         let mut got = Vec::new();
         for (pools, is_v4) in [(v4, true), (v6, false)] {
             if pools.is_empty() {
@@ -54,7 +56,7 @@ impl Model {
     }
 
     /// Frees what a container holds on an interface; static identities only lose their container.
-    pub fn del(&mut self, container: &str, attachment: Option<&str>) {
+    pub(crate) fn del(&mut self, container: &str, attachment: Option<&str>) {
         let goes = |held: &Held| {
             held.container == container && attachment.is_none_or(|name| held.attachment == name)
         };
@@ -65,9 +67,10 @@ impl Model {
     }
 
     /// Frees whatever is attached and not listed; static identities only lose their container.
-    pub fn collect(&mut self, keep: &BTreeSet<(String, String)>) {
+    pub(crate) fn collect(&mut self, keep: &BTreeSet<(String, String)>) {
         let stays = |held: &Held| {
-            held.container.is_empty() || keep.contains(&(held.container.clone(), held.attachment.clone()))
+            held.container.is_empty()
+                || keep.contains(&(held.container.clone(), held.attachment.clone()))
         };
         self.held.retain(|_, held| held.is_static || stays(held));
         for held in self.held.values_mut().filter(|held| !stays(held)) {

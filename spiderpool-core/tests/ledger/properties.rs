@@ -50,7 +50,12 @@ fn pools() -> [PoolDraft; 3] {
 fn usable(draft: PoolDraft) -> BTreeSet<std::net::IpAddr> {
     let pool = Pool::try_from(draft).unwrap();
     let family = pool.family();
-    pool.usable().ranges().map(Range::ends).flat_map(|(a, b)| a..=b).map(|n| family.address(n)).collect()
+    pool.usable()
+        .ranges()
+        .map(Range::ends)
+        .flat_map(|(a, b)| a..=b)
+        .map(|n| family.address(n))
+        .collect()
 }
 
 fn ask(step: &Step) -> Option<Request> {
@@ -81,16 +86,19 @@ fn play(world: &mut World, model: &mut Model, step: &Step) {
             }
             let got = world.add(&asked).ok();
             let expected = model.add(&held, choice, if *both { &["six"] } else { &[] });
-            let expected = expected.map(|list| list.iter().map(ToString::to_string).collect::<Vec<_>>());
+            let expected =
+                expected.map(|list| list.iter().map(ToString::to_string).collect::<Vec<_>>());
             assert_eq!(got, expected, "{step:?}");
         }
         Step::Del { pod, sandbox, nic } => {
-            let (container, nic) = (format!("p{pod}s{sandbox}"), nic.map(|nic| format!("net{nic}")));
+            let (container, nic) =
+                (format!("p{pod}s{sandbox}"), nic.map(|nic| format!("net{nic}")));
             world.del(&container, nic.as_deref());
             model.del(&container, nic.as_deref());
         }
         Step::Collect { keep } => {
-            let keep: BTreeSet<_> = keep.iter().map(|(p, n)| (format!("p{p}s0"), format!("net{n}"))).collect();
+            let keep: BTreeSet<_> =
+                keep.iter().map(|(p, n)| (format!("p{p}s0"), format!("net{n}"))).collect();
             let listed: Vec<_> = keep.iter().map(|(c, n)| (c.as_str(), n.as_str())).collect();
             world.collect("net", &listed);
             model.collect(&keep);

@@ -174,7 +174,9 @@ fn an_address_is_held_for_an_identity_before_its_first_pod() {
         Command::Hold(Hold { owner, attachment: name("eth0"), place, node: name("n") })
     };
     world.run(&hold("10.0.0.12", "db/0")).unwrap();
-    assert!(world.run(&hold("10.0.0.12", "db/1")).unwrap_err().contains("allocated to identity/db/0"));
+    assert!(
+        world.run(&hold("10.0.0.12", "db/1")).unwrap_err().contains("allocated to identity/db/0")
+    );
     assert!(world.run(&hold("10.0.0.99", "db/1")).unwrap_err().contains("no pool gives it out"));
     assert_eq!(world.add(&identity("db/0", "c1")).unwrap(), ["10.0.0.12"]);
 }
@@ -214,7 +216,10 @@ fn a_released_address_cools_down() {
 
 #[test]
 fn a_clock_that_steps_back_only_makes_a_cool_down_longer() {
-    let mut world = World::with([PoolDraft { cool_down_ms: 1_000, ..pool("blue", "10.0.0.0/24", &["10.0.0.10"]) }]);
+    let mut world = World::with([PoolDraft {
+        cool_down_ms: 1_000,
+        ..pool("blue", "10.0.0.0/24", &["10.0.0.10"])
+    }]);
     world.add(&asks_blue("a", "c1")).unwrap();
     world.del("c1", None);
     world.moment.now_ms -= 500_000;
@@ -233,7 +238,9 @@ fn rotate_gives_the_longest_free_address() {
     world.del("c3", None);
     world.pass(5);
     world.del("c2", None);
-    let got: Vec<_> = (0..3).map(|i| world.add(&asks_blue(&format!("p{i}"), &format!("d{i}"))).unwrap()[0].clone()).collect();
+    let got: Vec<_> = (0..3)
+        .map(|i| world.add(&asks_blue(&format!("p{i}"), &format!("d{i}"))).unwrap()[0].clone())
+        .collect();
     assert_eq!(got, ["10.0.0.10", "10.0.0.12", "10.0.0.11"]);
 }
 
@@ -258,14 +265,18 @@ fn conflict(world: &mut World, address: &str, mac: u8) -> Result<Answer, String>
 fn an_address_in_conflict_is_quarantined_and_the_next_one_given() {
     let mut world = World::with([blue()]);
     world.add(&asks_blue("a", "c1")).unwrap();
-    let Ok(Answer::Quarantined { until_ms }) = conflict(&mut world, "10.0.0.10", 1) else { panic!() };
+    let Ok(Answer::Quarantined { until_ms }) = conflict(&mut world, "10.0.0.10", 1) else {
+        panic!()
+    };
     assert_eq!(world.add(&asks_blue("a", "c1")).unwrap(), ["10.0.0.11"]);
     world.add(&asks_blue("b", "c2")).unwrap();
     assert!(world.add(&asks_blue("d", "c3")).unwrap_err().contains("1 quarantined"));
     world.moment.now_ms = until_ms;
     assert_eq!(world.add(&asks_blue("d", "c3")).unwrap(), ["10.0.0.10"]);
     let now = world.moment.now_ms;
-    let Ok(Answer::Quarantined { until_ms: again }) = conflict(&mut world, "10.0.0.10", 1) else { panic!() };
+    let Ok(Answer::Quarantined { until_ms: again }) = conflict(&mut world, "10.0.0.10", 1) else {
+        panic!()
+    };
     assert_eq!(again - now, 2 * 5 * 60 * 1000, "the second quarantine in a row is twice as long");
 }
 
@@ -331,10 +342,17 @@ fn a_change_says_what_stands_in_its_way() {
     let mut world = World::with([blue()]);
     world.add(&asks_blue("a", "c1")).unwrap();
     world.add(&asks_blue("b", "c2")).unwrap();
-    let refused = world.define(PoolDraft { excluded: vec!["10.0.0.11".into()], ..blue() }).unwrap_err();
-    assert_eq!(refused, "pool blue: 1 allocation is in the way: 10.0.0.11 of pod/b; release them first");
+    let refused =
+        world.define(PoolDraft { excluded: vec!["10.0.0.11".into()], ..blue() }).unwrap_err();
+    assert_eq!(
+        refused,
+        "pool blue: 1 allocation is in the way: 10.0.0.11 of pod/b; release them first"
+    );
     let refused = world.define(pool("blue", "10.0.0.0/24", &[])).unwrap_err();
-    assert!(refused.contains("2 allocations are in the way: 10.0.0.10 of pod/a, 10.0.0.11 of pod/b"), "{refused}");
+    assert!(
+        refused.contains("2 allocations are in the way: 10.0.0.10 of pod/a, 10.0.0.11 of pod/b"),
+        "{refused}"
+    );
     world.define(PoolDraft { excluded: vec!["10.0.0.12".into()], ..blue() }).unwrap();
     let removed = world.run(&Command::RemovePool(name("blue"))).unwrap_err();
     assert!(removed.contains("2 allocations are in the way"), "{removed}");
@@ -360,7 +378,9 @@ fn a_pool_may_not_overlap_another() {
         "pool blue: `subnet` cannot change from 10.0.0.0/24 to 10.9.0.0/24; make a new one instead"
     );
     world.define(pool("red", "10.0.0.0/24", &["10.0.0.13-10.0.0.20"])).unwrap();
-    world.define(PoolDraft { space: "vrf-1".into(), ..pool("green", "10.0.0.0/25", &["10.0.0.12"]) }).unwrap();
+    world
+        .define(PoolDraft { space: "vrf-1".into(), ..pool("green", "10.0.0.0/25", &["10.0.0.12"]) })
+        .unwrap();
 }
 
 #[test]
@@ -390,7 +410,11 @@ fn a_pool_inherits_from_its_subnet() {
 fn a_reservation_names_who_is_under_it() {
     let mut world = World::with([blue()]);
     world.add(&asks_blue("a", "c1")).unwrap();
-    let draft = ReservationDraft { name: "hosts".into(), ranges: vec!["10.0.0.10-10.0.0.11".into()], ..ReservationDraft::default() };
+    let draft = ReservationDraft {
+        name: "hosts".into(),
+        ranges: vec!["10.0.0.10-10.0.0.11".into()],
+        ..ReservationDraft::default()
+    };
     let define = Command::DefineReservation(Reservation::try_from(draft).unwrap());
     let Ok(Answer::Defined { standing, .. }) = world.run(&define) else { panic!() };
     assert_eq!(standing.len(), 1);
@@ -411,11 +435,14 @@ fn a_pool_made_again_knows_who_is_there() {
 
 #[test]
 fn wide_pools_work_like_any_other() {
-    let holes: Vec<String> = (0..10_000u32).map(|i| {
-        let address = std::net::Ipv4Addr::from(0x0a00_0000 + i * 1_600 + 1);
-        address.to_string()
-    }).collect();
-    let wide = PoolDraft { excluded: holes, ..pool("wide", "10.0.0.0/8", &["10.0.0.1-10.255.255.254"]) };
+    let holes: Vec<String> = (0..10_000u32)
+        .map(|i| {
+            let address = std::net::Ipv4Addr::from(0x0a00_0000 + i * 1_600 + 1);
+            address.to_string()
+        })
+        .collect();
+    let wide =
+        PoolDraft { excluded: holes, ..pool("wide", "10.0.0.0/8", &["10.0.0.1-10.255.255.254"]) };
     let six = pool("six", "fd00::/64", &["fd00::2-fd00::ffff:ffff:ffff:fffe"]);
     let mut world = World::with([wide, six]);
     let asked = from_pools(request("a", "c1"), &["wide"], &["six"]);

@@ -37,10 +37,19 @@ fn refusal(world: &mut World, request: &Request) -> String {
 #[test]
 fn the_strongest_source_wins_entirely() {
     let mut world = world();
-    world.define(PoolDraft { is_default: true, ..pool("def", "10.9.0.0/24", &["10.9.0.1-10.9.0.9"]) }).unwrap();
+    world
+        .define(PoolDraft {
+            is_default: true,
+            ..pool("def", "10.9.0.0/24", &["10.9.0.1-10.9.0.9"])
+        })
+        .unwrap();
     let mut asked = request("a", "c1");
     asked.sources = Sources {
-        per_nic: Some(vec![NicPools { attachment: Some(name("eth0")), pools: names(&["p1"], &[]), clean_gateway: None }]),
+        per_nic: Some(vec![NicPools {
+            attachment: Some(name("eth0")),
+            pools: names(&["p1"], &[]),
+            clean_gateway: None,
+        }]),
         pod: Some(names(&["p2"], &["s1"])),
         namespace: Some(names(&["p3"], &[])),
         configured: Some(names(&[], &["s2"])),
@@ -64,11 +73,17 @@ fn the_strongest_source_wins_entirely() {
 #[test]
 fn without_any_pool_the_refusal_says_so() {
     let mut world = world();
-    assert_eq!(refusal(&mut world, &request("a", "c1")), "no pool is available: the default pools name none");
+    assert_eq!(
+        refusal(&mut world, &request("a", "c1")),
+        "no pool is available: the default pools name none"
+    );
     let asked = from_pools(request("a", "c1"), &[], &[]);
     assert_eq!(refusal(&mut world, &asked), "no pool is available: the pod's pools name none");
     let asked = from_pools(request("a", "c1"), &["nope"], &[]);
-    assert_eq!(refusal(&mut world, &asked), "no address for IPv4 of eth0 among the pod's pools: nope: there is no such pool");
+    assert_eq!(
+        refusal(&mut world, &asked),
+        "no address for IPv4 of eth0 among the pod's pools: nope: there is no such pool"
+    );
 }
 
 /// A00007, A00015.
@@ -100,7 +115,10 @@ fn the_written_order_holds_among_equals_and_ties_come_first() {
     world.define(tied).unwrap();
     assert_eq!(order(&world, &["p3", "p1", "p2"]), ["p2", "p3", "p1"]);
     let mut stronger = tens(1);
-    stronger.scope.pods = Some(Selector { labels: Labels::new(), requirements: vec![Requirement::parse("x", "DoesNotExist", vec![]).unwrap()] });
+    stronger.scope.pods = Some(Selector {
+        labels: Labels::new(),
+        requirements: vec![Requirement::parse("x", "DoesNotExist", vec![]).unwrap()],
+    });
     world.define(stronger).unwrap();
     assert_eq!(order(&world, &["p3", "p1", "p2"]), ["p1", "p2", "p3"]);
 }
@@ -124,7 +142,11 @@ fn every_filter_says_why() {
     scoped(|d| d.disabled = true, |_| {}, "it is disabled");
     scoped(|d| d.deleting = true, |_| {}, "it is being deleted");
     scoped(|d| d.scope.node_names = vec!["node-1".into()], |_| {}, fits);
-    scoped(|d| d.scope.node_names = vec!["node-2".into()], |_| {}, "its node names leave out node node-1");
+    scoped(
+        |d| d.scope.node_names = vec!["node-2".into()],
+        |_| {},
+        "its node names leave out node node-1",
+    );
     let zone = |d: &mut PoolDraft| d.scope.nodes = selects("zone", "a");
     scoped(zone, |r| r.subject.node_labels = labels(&[("zone", "a")]), fits);
     scoped(zone, |_| {}, "its node affinity `zone=a` leaves out the node");
@@ -134,7 +156,11 @@ fn every_filter_says_why() {
     };
     scoped(replaced, |_| {}, fits);
     scoped(|d| d.scope.namespace_names = vec!["prod".into()], |_| {}, fits);
-    scoped(|d| d.scope.namespace_names = vec!["test".into()], |_| {}, "its namespace names leave out namespace prod");
+    scoped(
+        |d| d.scope.namespace_names = vec!["test".into()],
+        |_| {},
+        "its namespace names leave out namespace prod",
+    );
     let team = |d: &mut PoolDraft| d.scope.namespaces = selects("team", "x");
     scoped(team, |r| r.subject.namespace_labels = labels(&[("team", "x")]), fits);
     scoped(team, |_| {}, "its namespace affinity `team=x` leaves out the namespace");
@@ -150,7 +176,11 @@ fn every_filter_says_why() {
     scoped(lan, on("default/lan"), "it is tied to networks other than default/lan");
     scoped(lan, |_| {}, "it is tied to networks, and the attachment's network is not known");
     scoped(|_| {}, |r| r.master = Some(vec!["10.1.0.77".parse().unwrap()]), fits);
-    scoped(|_| {}, |r| r.master = Some(vec!["10.7.0.77".parse().unwrap()]), "no address of the master interface lies in its prefix");
+    scoped(
+        |_| {},
+        |r| r.master = Some(vec!["10.7.0.77".parse().unwrap()]),
+        "no address of the master interface lies in its prefix",
+    );
 }
 
 /// Weak spot 26 of the reference: an unknown network is no obstacle where no pool asks for it.
@@ -185,14 +215,23 @@ fn lists_of_interfaces_are_strict() {
     let mut world = world();
     let with = |nics: &[Option<&str>]| {
         let mut asked = request("a", "c1");
-        let nic = |n: &Option<&str>| NicPools { attachment: n.map(name), pools: names(&["p1"], &[]), clean_gateway: None };
+        let nic = |n: &Option<&str>| NicPools {
+            attachment: n.map(name),
+            pools: names(&["p1"], &[]),
+            clean_gateway: None,
+        };
         asked.sources.per_nic = Some(nics.iter().map(nic).collect());
         asked
     };
     assert!(refusal(&mut world, &with(&[])).contains("is empty"));
-    assert!(refusal(&mut world, &with(&[Some("net1")])).contains("but not for the interface `eth0`"));
+    assert!(
+        refusal(&mut world, &with(&[Some("net1")])).contains("but not for the interface `eth0`")
+    );
     assert!(refusal(&mut world, &with(&[Some("eth0"), None])).contains("name all or none"));
-    assert!(refusal(&mut world, &with(&[Some("eth0"), Some("eth0")])).contains("names one of them twice"));
+    assert!(
+        refusal(&mut world, &with(&[Some("eth0"), Some("eth0")]))
+            .contains("names one of them twice")
+    );
 }
 
 /// A00016: a full pool of one interface does not drain the pools of the others.
@@ -200,7 +239,11 @@ fn lists_of_interfaces_are_strict() {
 fn retries_of_a_pod_that_cannot_be_satisfied_drain_nothing() {
     let mut world = World::with([tens(1), pool("full", "10.2.0.0/24", &[])]);
     let mut asked = request("a", "c1");
-    let nic = |n: &str, pool: &str| NicPools { attachment: Some(name(n)), pools: names(&[pool], &[]), clean_gateway: None };
+    let nic = |n: &str, pool: &str| NicPools {
+        attachment: Some(name(n)),
+        pools: names(&[pool], &[]),
+        clean_gateway: None,
+    };
     asked.sources.per_nic = Some(vec![nic("eth0", "p1"), nic("net1", "full")]);
     for _ in 0..10 {
         refusal(&mut world, &asked);
@@ -237,22 +280,39 @@ fn routes_find_the_interface_that_reaches_their_next_hop() {
     };
     let mut first = gateway(tens(1), "10.1.0.1");
     first.routes = Some(vec![RouteDraft { dst: "192.168.0.0/16".into(), gw: "10.1.0.2".into() }]);
-    let mut world = World::with([first, gateway(tens(2), "10.2.0.1"), gateway(sixes(1), "fd00:1::1")]);
+    let mut world =
+        World::with([first, gateway(tens(2), "10.2.0.1"), gateway(sixes(1), "fd00:1::1")]);
     let mut asked = request("a", "c1");
     asked.sources.per_nic = Some(vec![
-        NicPools { attachment: Some(name("eth0")), pools: names(&["p1"], &["s1"]), clean_gateway: None },
-        NicPools { attachment: Some(name("net1")), pools: names(&["p2"], &[]), clean_gateway: Some(true) },
+        NicPools {
+            attachment: Some(name("eth0")),
+            pools: names(&["p1"], &["s1"]),
+            clean_gateway: None,
+        },
+        NicPools {
+            attachment: Some(name("net1")),
+            pools: names(&["p2"], &[]),
+            clean_gateway: Some(true),
+        },
     ]);
     let route = |dst: &str, gw: &str| Route { dst: dst.parse().unwrap(), gw: gw.parse().unwrap() };
-    asked.routes = vec![route("172.16.0.0/12", "10.2.0.9"), route("0.0.0.0/0", "10.1.0.254"), route("1.0.0.0/8", "9.9.9.9")];
+    asked.routes = vec![
+        route("172.16.0.0/12", "10.2.0.9"),
+        route("0.0.0.0/0", "10.1.0.254"),
+        route("1.0.0.0/8", "9.9.9.9"),
+    ];
     let allocated = world.allocated(&asked);
-    let routes: Vec<_> = allocated.routes.iter().map(|r| format!("{} {}", r.attachment, r.route)).collect();
-    assert_eq!(routes, [
-        "eth0 192.168.0.0/16 via 10.1.0.2",
-        "net1 172.16.0.0/12 via 10.2.0.9",
-        "eth0 0.0.0.0/0 via 10.1.0.254",
-        "eth0 ::/0 via fd00:1::1",
-    ]);
+    let routes: Vec<_> =
+        allocated.routes.iter().map(|r| format!("{} {}", r.attachment, r.route)).collect();
+    assert_eq!(
+        routes,
+        [
+            "eth0 192.168.0.0/16 via 10.1.0.2",
+            "net1 172.16.0.0/12 via 10.2.0.9",
+            "eth0 0.0.0.0/0 via 10.1.0.254",
+            "eth0 ::/0 via fd00:1::1",
+        ]
+    );
     assert_eq!(allocated.unplaced, [route("1.0.0.0/8", "9.9.9.9")]);
     assert_eq!(allocated.addresses[0].address.to_string(), "10.1.0.10/24");
 }

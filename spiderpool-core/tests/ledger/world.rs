@@ -16,12 +16,12 @@ use spiderpool_core::slots::BlockKey;
 use spiderpool_core::view::{Need, Tally, View, Wanted};
 use std::collections::BTreeSet;
 
-pub fn name(text: &str) -> Name {
+pub(crate) fn name(text: &str) -> Name {
     Name::new(text).unwrap()
 }
 
 /// A pool of the given addresses; everything else is edited in.
-pub fn pool(name: &str, prefix: &str, ranges: &[&str]) -> PoolDraft {
+pub(crate) fn pool(name: &str, prefix: &str, ranges: &[&str]) -> PoolDraft {
     PoolDraft {
         name: name.into(),
         prefix: prefix.into(),
@@ -30,13 +30,13 @@ pub fn pool(name: &str, prefix: &str, ranges: &[&str]) -> PoolDraft {
     }
 }
 
-pub fn names(v4: &[&str], v6: &[&str]) -> PoolNames {
+pub(crate) fn names(v4: &[&str], v6: &[&str]) -> PoolNames {
     let list = |names: &[&str]| names.iter().map(|n| (*n).to_owned()).collect();
     PoolNames { v4: list(v4), v6: list(v6) }
 }
 
 /// A pod's request through `eth0`; everything else is edited in.
-pub fn request(pod: &str, container: &str) -> Request {
+pub(crate) fn request(pod: &str, container: &str) -> Request {
     Request {
         holder: Holder {
             owner: Owner::pod(&name(pod)).unwrap(),
@@ -57,25 +57,29 @@ pub fn request(pod: &str, container: &str) -> Request {
     }
 }
 
-pub fn from_pools(mut request: Request, v4: &[&str], v6: &[&str]) -> Request {
+pub(crate) fn from_pools(mut request: Request, v4: &[&str], v6: &[&str]) -> Request {
     request.sources.pod = Some(names(v4, v6));
     request
 }
 
 /// A ledger whose every decision is checked: asked twice, asked of a partial view, and audited.
 #[derive(Clone, Debug)]
-pub struct World {
-    pub ledger: Memory,
-    pub moment: Moment,
-    pub journal: Vec<(Command, Moment, Decision)>,
+pub(crate) struct World {
+    pub(crate) ledger: Memory,
+    pub(crate) moment: Moment,
+    pub(crate) journal: Vec<(Command, Moment, Decision)>,
 }
 
 impl World {
-    pub fn new() -> Self {
-        Self { ledger: Memory::new(), moment: Moment { now_ms: 1_000_000, seed: 1 }, journal: Vec::new() }
+    pub(crate) fn new() -> Self {
+        Self {
+            ledger: Memory::new(),
+            moment: Moment { now_ms: 1_000_000, seed: 1 },
+            journal: Vec::new(),
+        }
     }
 
-    pub fn with(pools: impl IntoIterator<Item = PoolDraft>) -> Self {
+    pub(crate) fn with(pools: impl IntoIterator<Item = PoolDraft>) -> Self {
         let mut world = Self::new();
         for draft in pools {
             world.run(&Command::DefinePool(Pool::try_from(draft).unwrap())).unwrap();
@@ -83,12 +87,12 @@ impl World {
         world
     }
 
-    pub fn define(&mut self, draft: PoolDraft) -> Result<Answer, String> {
+    pub(crate) fn define(&mut self, draft: PoolDraft) -> Result<Answer, String> {
         self.run(&Command::DefinePool(Pool::try_from(draft).map_err(|e| e.to_string())?))
     }
 
     /// Decides on the complete and on a partial view, compares, commits and audits.
-    pub fn run(&mut self, command: &Command) -> Result<Answer, String> {
+    pub(crate) fn run(&mut self, command: &Command) -> Result<Answer, String> {
         self.moment.seed += 1;
         let view = self.ledger.view();
         let decision = decide(view, command, self.moment);
@@ -106,27 +110,29 @@ impl World {
     }
 
     /// The addresses that a request is given, as text.
-    pub fn add(&mut self, request: &Request) -> Result<Vec<String>, String> {
+    pub(crate) fn add(&mut self, request: &Request) -> Result<Vec<String>, String> {
         match self.run(&Command::Allocate(request.clone()))? {
-            Answer::Allocated(allocated) => {
-                Ok(allocated.addresses.iter().map(|granted| granted.address.addr().to_string()).collect())
-            }
+            Answer::Allocated(allocated) => Ok(allocated
+                .addresses
+                .iter()
+                .map(|granted| granted.address.addr().to_string())
+                .collect()),
             other => panic!("{other:?}"),
         }
     }
 
-    pub fn allocated(&mut self, request: &Request) -> Allocated {
+    pub(crate) fn allocated(&mut self, request: &Request) -> Allocated {
         match self.run(&Command::Allocate(request.clone())) {
             Ok(Answer::Allocated(allocated)) => allocated,
             other => panic!("{other:?}"),
         }
     }
 
-    pub fn shortlist(&self, request: &Request) -> Shortlist {
+    pub(crate) fn shortlist(&self, request: &Request) -> Shortlist {
         spiderpool_core::decide::explain(self.ledger.view(), request, self.moment).unwrap()
     }
 
-    pub fn del(&mut self, container: &str, attachment: Option<&str>) -> Vec<String> {
+    pub(crate) fn del(&mut self, container: &str, attachment: Option<&str>) -> Vec<String> {
         self.moment.now_ms += 1;
         let release = Release {
             container: name(container),
@@ -136,13 +142,17 @@ impl World {
         self.freed(&Command::Release(release)).unwrap()
     }
 
-    pub fn reclaim(&mut self, address: &str, generation: u64) -> Result<Vec<String>, String> {
+    pub(crate) fn reclaim(
+        &mut self,
+        address: &str,
+        generation: u64,
+    ) -> Result<Vec<String>, String> {
         let place = Place { space: name("default"), address: address.parse().unwrap() };
         let claims = vec![Claim { place, generation }];
         self.freed(&Command::Reclaim(Reclaim { claims, statics: false, ending: Ending::Reclaimed }))
     }
 
-    pub fn collect(&mut self, network: &str, keep: &[(&str, &str)]) -> Vec<String> {
+    pub(crate) fn collect(&mut self, network: &str, keep: &[(&str, &str)]) -> Vec<String> {
         let keep = keep.iter().map(|(c, i)| (name(c), name(i))).collect();
         self.freed(&Command::Collect(Collect { network: name(network), keep })).unwrap()
     }
@@ -154,96 +164,107 @@ impl World {
         }
     }
 
-    pub fn standing(&self) -> Vec<(String, String)> {
+    pub(crate) fn standing(&self) -> Vec<(String, String)> {
         let found = self.ledger.view().allocations().unwrap();
         found.map(|f| (f.address().to_string(), f.allocation.owner.to_owned())).collect()
     }
 
-    pub fn generation_of(&self, address: &str) -> u64 {
+    pub(crate) fn generation_of(&self, address: &str) -> u64 {
         let mut found = self.ledger.view().allocations().unwrap();
         found.find(|f| f.address().to_string() == address).unwrap().allocation.generation
     }
 
-    pub fn tally(&self, pool: &str) -> Tally {
+    pub(crate) fn tally(&self, pool: &str) -> Tally {
         let view = self.ledger.view();
         view.tally(view.pool(pool).unwrap().unwrap()).unwrap()
     }
 
-    pub fn pass(&mut self, ms: u64) {
+    pub(crate) fn pass(&mut self, ms: u64) {
         self.moment.now_ms += ms;
     }
 }
 
 /// Decides on a view that starts with nothing and is filled with what is needed, as a store does.
-pub fn decide_partially(
+pub(crate) fn decide_partially(
     full: &View,
     command: &Command,
     moment: Moment,
 ) -> Result<Decision, Obstacle> {
     let mut view = View::partial();
-    if let Some(space) = full.space("default") {
-        view.load_space(space, full.revision(&spiderpool_core::event::ObjectKey::Space(name("default"))));
-    }
-    for reservation in full.reservations() {
-        let key = spiderpool_core::event::ObjectKey::Reservation(reservation.name().clone());
-        view.load_reservation(reservation, full.revision(&key));
-    }
+    prepare(&mut view, full);
     for _ in 0..10_000 {
         match decide(&view, command, moment) {
             Err(Obstacle::Need(Need(wanted))) if wanted == BTreeSet::from([Wanted::Everything]) => {
                 view = full.clone();
             }
-            Err(Obstacle::Need(Need(wanted))) => wanted.iter().for_each(|w| load(&mut view, full, w)),
+            Err(Obstacle::Need(Need(wanted))) => {
+                wanted.iter().for_each(|w| load(&mut view, full, w))
+            }
             outcome => return outcome,
         }
     }
     panic!("too many rounds for {command:?}");
 }
 
-fn load(view: &mut View, full: &View, wanted: &Wanted) {
+/// What a store loads before anything is asked: spaces and reservations.
+pub(crate) fn prepare(view: &mut View, full: &View) {
+    if let Some(space) = full.space("default") {
+        view.load_space(
+            space,
+            full.revision(&spiderpool_core::event::ObjectKey::Space(name("default"))),
+        );
+    }
+    for reservation in full.reservations() {
+        let key = spiderpool_core::event::ObjectKey::Reservation(reservation.name().clone());
+        view.load_reservation(reservation, full.revision(&key));
+    }
+}
+
+pub(crate) fn load(view: &mut View, full: &View, wanted: &Wanted) {
     let revision = |object| full.revision(&object);
     match wanted {
         Wanted::Everything => panic!("handled above"),
         Wanted::Pools => {
             for subnet in full.subnets().unwrap() {
-                view.load_subnet(subnet, revision(spiderpool_core::event::ObjectKey::Subnet(subnet.name().clone())));
+                view.load_subnet(
+                    subnet,
+                    revision(spiderpool_core::event::ObjectKey::Subnet(subnet.name().clone())),
+                );
             }
             let pools: Vec<_> = full.pools().unwrap().map(|e| e.pool.name().clone()).collect();
             pools.iter().for_each(|pool| load_pool(view, full, pool));
             view.know_all_pools();
         }
         Wanted::Pool(pool) => load_pool(view, full, pool),
-        Wanted::Owner(owner) => {
-            let keys: BTreeSet<_> = full.held_by(owner).unwrap().into_iter().map(|f| f.key).collect();
-            keys.iter().for_each(|key| load_block(view, full, key));
-            view.know_owner(owner);
-        }
-        Wanted::Container(container) => {
-            let keys: BTreeSet<_> = full.held_in(container).unwrap().into_iter().map(|f| f.key).collect();
-            keys.iter().for_each(|key| load_block(view, full, key));
-            if let Some(stone) = full.tombstone(container).unwrap() {
-                let key = spiderpool_core::event::ObjectKey::Container(container.clone());
-                view.load_tombstone(container, stone, revision(key));
-            }
-            view.know_container_all(container);
-        }
+        Wanted::Owner(_) | Wanted::Container(_) => load_holdings(view, full, wanted),
         Wanted::Block { key, .. } => load_block(view, full, key),
         Wanted::Resting(pool) => {
             let entry = full.pool(pool).unwrap().unwrap();
             let size = full.block_size(entry.pool.space(), entry.pool.family());
             for (_, number) in entry.resting.iter().take(16) {
                 let first = size.align(*number);
-                let key = BlockKey { space: entry.pool.space().clone(), family: entry.pool.family(), first };
+                let key = BlockKey {
+                    space: entry.pool.space().clone(),
+                    family: entry.pool.family(),
+                    first,
+                };
                 load_block(view, full, &key);
             }
             view.know_resting_of(pool);
         }
         Wanted::Quarantine(pool) => {
-            let keys: Vec<_> = full.blocks().unwrap().filter(|(_, b)| !b.quarantined().is_empty()).map(|(k, _)| k).collect();
+            let keys: Vec<_> = full
+                .blocks()
+                .unwrap()
+                .filter(|(_, b)| !b.quarantined().is_empty())
+                .map(|(k, _)| k)
+                .collect();
             keys.iter().for_each(|key| load_block(view, full, key));
             view.know_quarantine_of(pool);
         }
-        Wanted::Tally(pool) => view.know_tally(pool, full.tally(full.pool(pool).unwrap().unwrap()).unwrap()),
+        Wanted::Tally(pool) => {
+            view.know_tally(pool, full.tally(full.pool(pool).unwrap().unwrap()).unwrap())
+        }
         Wanted::Tombstones(before_ms) => {
             for (container, stone) in full.tombstones_before(*before_ms).unwrap() {
                 let key = spiderpool_core::event::ObjectKey::Container(container.clone());
@@ -251,6 +272,29 @@ fn load(view: &mut View, full: &View, wanted: &Wanted) {
             }
             view.know_tombstones(*before_ms);
         }
+    }
+}
+
+fn load_holdings(view: &mut View, full: &View, wanted: &Wanted) {
+    let revision = |object| full.revision(&object);
+    match wanted {
+        Wanted::Owner(owner) => {
+            let keys: BTreeSet<_> =
+                full.held_by(owner).unwrap().into_iter().map(|f| f.key).collect();
+            keys.iter().for_each(|key| load_block(view, full, key));
+            view.know_owner(owner);
+        }
+        Wanted::Container(container) => {
+            let keys: BTreeSet<_> =
+                full.held_in(container).unwrap().into_iter().map(|f| f.key).collect();
+            keys.iter().for_each(|key| load_block(view, full, key));
+            if let Some(stone) = full.tombstone(container).unwrap() {
+                let key = spiderpool_core::event::ObjectKey::Container(container.clone());
+                view.load_tombstone(container, stone, revision(key));
+            }
+            view.know_container_all(container);
+        }
+        other => panic!("{other:?}"),
     }
 }
 
@@ -273,8 +317,9 @@ fn load_block(view: &mut View, full: &View, key: &BlockKey) {
 }
 
 /// Everything that two equal states have in common: definitions and blocks.
-pub fn picture(view: &View) -> String {
-    let pools: Vec<_> = view.pools().unwrap().map(|e| (&e.pool, e.free.count(), &e.resting)).collect();
+pub(crate) fn picture(view: &View) -> String {
+    let pools: Vec<_> =
+        view.pools().unwrap().map(|e| (&e.pool, e.free.count(), &e.resting)).collect();
     let blocks: Vec<_> = view.blocks().unwrap().collect();
     let others: Vec<_> = view.reservations().collect();
     format!("{pools:?} {others:?} {blocks:?} {:?}", Family::BOTH)

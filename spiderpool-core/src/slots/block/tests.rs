@@ -1,6 +1,7 @@
 //! Properties of one block.
 
 use super::*;
+use crate::name::Name;
 use crate::owner::Owner;
 use proptest::prelude::*;
 use std::collections::BTreeMap;
@@ -10,7 +11,7 @@ fn holder(number: u32) -> Holder {
     Holder {
         owner: Owner::pod(&name(format!("uid-{number}"))).unwrap(),
         pod_uid: Some(name(format!("uid-{number}"))),
-        container: (number % 3 != 0).then(|| name(format!("box-{number}"))),
+        container: (!number.is_multiple_of(3)).then(|| name(format!("box-{number}"))),
         node: name(format!("node-{}", number % 5)),
     }
 }
@@ -20,7 +21,7 @@ fn placement(number: u32) -> Placement {
     Placement {
         pool: name(format!("pool-{}", number % 3)),
         attachment: name(format!("net{}", number % 2)),
-        network: (number % 4 == 0).then(|| name("blue".into())),
+        network: number.is_multiple_of(4).then(|| name("blue".into())),
     }
 }
 
@@ -46,7 +47,8 @@ fn step() -> impl Strategy<Value = Step> {
 fn run(block: &mut Block, step: &Step) {
     match *step {
         Step::Grant(slot, n) => {
-            let stamp = Stamp { stage: Stage::Attached, generation: block.next_generation(), at_ms: 5 };
+            let stamp =
+                Stamp { stage: Stage::Attached, generation: block.next_generation(), at_ms: 5 };
             block.grant(slot, &holder(n), &placement(n), stamp);
         }
         Step::Release(slot, right, rest) => {
