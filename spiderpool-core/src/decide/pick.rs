@@ -142,9 +142,8 @@ impl Picker<'_> {
                 return Ok(found);
             }
         }
-        let free = self.entry.free.count();
-        let chance = u128::from(self.moment.draw(key)).checked_rem(free);
-        let Some(from) = chance.and_then(|rank| self.entry.free.select(rank)) else {
+        let chance = u128::from(self.moment.draw(key)).checked_rem(self.entry.usable.count());
+        let Some(from) = chance.and_then(|rank| self.entry.usable.select_bits(rank)) else {
             return Ok(None);
         };
         match self.lowest(from)? {

@@ -83,7 +83,10 @@ impl View {
 
     pub(super) fn bury(&mut self, container: &Name, tombstone: Tombstone) {
         let fresh = Versioned { value: tombstone, revision: 0 };
-        self.tombstones.entry(container.clone()).or_insert(fresh).value = tombstone;
+        match self.tombstones.get_mut(container) {
+            Some(known) => known.value = tombstone,
+            None => drop(self.tombstones.insert(container, fresh)),
+        }
     }
 
     /// Derives the pools of a reservation's space and family again.
@@ -109,7 +112,7 @@ impl View {
             free: FreeIndex::new(Arc::clone(&usable)),
             usable,
             resting: BTreeSet::new(),
-            busy_elsewhere: old.as_ref().map_or_else(Vec::new, |old| old.busy_elsewhere.clone()),
+            busy_elsewhere: old.as_ref().map_or_else(Vec::new, PoolEntry::still_busy_elsewhere),
             revision: old.map_or(0, |old| old.revision),
         };
         let (first, last) = Range::of_prefix(pool.prefix()).ends();
@@ -121,7 +124,7 @@ impl View {
         for (first, last) in &entry.busy_elsewhere {
             entry.free.take_range(*first, *last);
         }
-        self.pools.insert(name.clone(), entry);
+        self.pools.insert(name, entry);
     }
 
     fn remove_pool(&mut self, name: &Name) {
@@ -248,6 +251,15 @@ impl View {
 }
 
 impl PoolEntry {
+    /// What was said to be busy, cut to the addresses that it was said of.
+    fn still_busy_elsewhere(&self) -> Vec<(u128, u128)> {
+        let spans = self.busy_elsewhere.iter().flat_map(|(first, last)| {
+            let spans = self.usable.ranges().map(|range| range.ends());
+            spans.map(|(a, b)| (a.max(*first), b.min(*last))).filter(|(a, b)| a <= b)
+        });
+        spans.collect()
+    }
+
     /// Whether a number of a block's space and family is one that the pool may give out.
     fn covers(&self, key: &BlockKey, number: u128) -> bool {
         self.pool.family() == key.family

@@ -295,6 +295,34 @@ proptest! {
     }
 }
 
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 12, ..ProptestConfig::default() })]
+
+    #[test]
+    fn any_policy_decides_alike_on_partial_views(
+        policy in prop::sample::select(vec![Policy::Spread, Policy::Rotate]),
+        cool_down_ms in prop::sample::select(vec![0u64, 3]),
+        steps in prop::collection::vec((0u16..1_200, any::<bool>()), 1..300),
+        filled in 0u16..1_000,
+    ) {
+        let wide = PoolDraft { policy, cool_down_ms, ..pool("a", "10.0.0.0/16", &["10.0.0.0-10.0.3.255"]) };
+        let mut world = World::with([wide]);
+        let asked = |pod: u16| from_pools(request(&format!("p{pod}"), &format!("c{pod}")), &["a"], &[]);
+        for pod in 0..filled {
+            let decision = decide(world.ledger.view(), &Command::Allocate(asked(pod)), world.moment).unwrap();
+            world.ledger.commit(&decision);
+            world.moment.seed += 1;
+        }
+        for (pod, arrives) in steps {
+            if arrives {
+                let _full = world.add(&asked(pod));
+            } else {
+                world.del(&format!("c{pod}"), None);
+            }
+        }
+    }
+}
+
 #[test]
 fn an_empty_view_is_complete() {
     assert_eq!(picture(&View::complete()), picture(&View::complete()));
