@@ -1,0 +1,84 @@
+//! What an adapter noted of each attachment: by which boot and in which namespace it was made.
+//!
+//! The text is the adapter's own; the store keeps it in the same transaction as the grant, so that
+//! what a reboot or a lost DEL left behind can be told from what lives. Invariant: a witness is there
+//! exactly when its commit is (`tests/crash.rs`).
+
+use crate::error::StoreError;
+use crate::open::Store;
+use rusqlite::{Connection, OptionalExtension, Result as SqlResult};
+use spiderpool_core::name::Name;
+
+/// What is known of one attachment from outside of the ledger.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Witness {
+    /// The container id.
+    pub container: Name,
+    /// The interface.
+    pub attachment: Name,
+    /// The adapter's text, such as JSON with boot id, namespace path, device and inode.
+    pub body: String,
+}
+
+/// What is committed together with a command.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Extra {
+    /// Witnesses to write, in place of older ones of the same attachment.
+    pub add: Vec<Witness>,
+    /// Witnesses to remove: of one attachment, or of all of a container.
+    pub remove: Vec<(Name, Option<Name>)>,
+}
+
+impl Store {
+    /// Every witness, in the order of container and attachment.
+    ///
+    /// # Errors
+    /// As any read: [`StoreError::Busy`], [`StoreError::Damaged`], [`StoreError::Fault`].
+    pub fn witnesses(&self) -> Result<Vec<Witness>, StoreError> {
+        let db = self.db();
+        let tx = self.begin_read(&db)?;
+        let fault = |error| self.site.sql("read the witnesses", error);
+        let mut rows =
+            tx.prepare_cached("SELECT container, attachment, body FROM witness").map_err(fault)?;
+        let rows = rows
+            .query_map([], |row| {
+                Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?, row.get::<_, String>(2)?))
+            })
+            .map_err(fault)?;
+        rows.map(|row| {
+            let (container, attachment, body) = row.map_err(fault)?;
+            let name =
+                |text: &str| Name::new(text).map_err(|bad| self.site.damaged(bad.to_string()));
+            Ok(Witness { container: name(&container)?, attachment: name(&attachment)?, body })
+        })
+        .collect()
+    }
+}
+
+/// Writes what differs; `false` when nothing did.
+pub(crate) fn store(db: &Connection, extra: &Extra) -> SqlResult<bool> {
+    let mut changed = 0;
+    for (container, attachment) in &extra.remove {
+        changed += match attachment {
+            Some(attachment) => db
+                .prepare_cached("DELETE FROM witness WHERE container = ?1 AND attachment = ?2")?
+                .execute((container.as_str(), attachment.as_str()))?,
+            None => db
+                .prepare_cached("DELETE FROM witness WHERE container = ?1")?
+                .execute([container.as_str()])?,
+        };
+    }
+    for witness in &extra.add {
+        let key = (witness.container.as_str(), witness.attachment.as_str());
+        let old: Option<String> = db
+            .prepare_cached("SELECT body FROM witness WHERE container = ?1 AND attachment = ?2")?
+            .query_row(key, |row| row.get(0))
+            .optional()?;
+        if old.as_deref() != Some(&witness.body) {
+            changed += db
+                .prepare_cached("INSERT OR REPLACE INTO witness VALUES (?1, ?2, ?3)")?
+                .execute((key.0, key.1, &witness.body))?;
+        }
+    }
+    Ok(changed > 0)
+}
