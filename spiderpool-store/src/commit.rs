@@ -55,6 +55,34 @@ impl Store {
         }
     }
 
+    /// Has commands decided one after the other, each on what the earlier ones left, and commits
+    /// them all or none: for a set of definitions, or an import.
+    ///
+    /// # Errors
+    /// The position of the command that failed, with what [`Store::execute`] would say of it;
+    /// nothing was committed then. A failure of the commit itself names the last command.
+    pub fn execute_all(
+        &self,
+        commands: &[Command],
+        moment: Moment,
+        extra: &Extra,
+    ) -> Result<Vec<Answer>, (usize, StoreError)> {
+        let last = commands.len().saturating_sub(1);
+        ballast::require(&self.site).map_err(|error| (0, error))?;
+        let db = self.db();
+        let tx = self.begin_write(&db).map_err(|error| (0, error))?;
+        let mut answers = Vec::with_capacity(commands.len());
+        for (at, command) in commands.iter().enumerate() {
+            let (answer, _) =
+                self.carry_out(&tx, command, moment, false).map_err(|error| (at, error))?;
+            answers.push(answer);
+        }
+        self.note(&tx, extra).map_err(|error| (last, error))?;
+        let doing = "write the ledger";
+        tx.commit().map_err(|error| (last, self.site.sql(doing, error)))?;
+        Ok(answers)
+    }
+
     fn attempt(
         &self,
         command: &Command,
@@ -63,22 +91,37 @@ impl Store {
     ) -> Result<Answer, StoreError> {
         let db = self.db();
         let tx = self.begin_write(&db)?;
-        let revision = journal::last(&self.site, &tx)?;
+        let (answer, has_written) = self.carry_out(&tx, command, moment, is_tight)?;
+        if self.note(&tx, extra)? || has_written {
+            tx.commit().map_err(|error| self.site.sql("write the ledger", error))?;
+        }
+        Ok(answer)
+    }
+
+    fn note(&self, tx: &Connection, extra: &Extra) -> Result<bool, StoreError> {
+        witness::store(tx, extra).map_err(|error| self.site.sql("write the ledger", error))
+    }
+
+    /// Decides one command on the present state and writes what follows; whether anything did.
+    fn carry_out(
+        &self,
+        tx: &Connection,
+        command: &Command,
+        moment: Moment,
+        is_tight: bool,
+    ) -> Result<(Answer, bool), StoreError> {
+        let revision = journal::last(&self.site, tx)?;
         let command = with_ticket(command, revision);
-        let mut loader = Loader::new(&tx, &self.site);
+        let mut loader = Loader::new(tx, &self.site);
         let mut view = loader.start()?;
         let decision = settle(&mut loader, &mut view, |view| decide(view, &command, moment))?;
-        let doing = "write the ledger";
-        let noted = witness::store(&tx, extra).map_err(|error| self.site.sql(doing, error))?;
-        if !decision.writes.is_empty() {
+        let has_written = !decision.writes.is_empty();
+        if has_written {
             write::commit(&loader, &mut view, &decision.writes, revision + 1)?;
             journal::append(&loader, revision + 1, &command, moment, &decision)?;
             journal::prune(&loader, self.options.journal, moment, is_tight)?;
-        } else if !noted {
-            return Ok(decision.answer);
         }
-        tx.commit().map_err(|error| self.site.sql(doing, error))?;
-        Ok(decision.answer)
+        Ok((decision.answer, has_written))
     }
 
     /// Decides without writing: for explanations and simulations.

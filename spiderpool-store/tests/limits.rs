@@ -254,3 +254,20 @@ fn extras_and_commands_are_one() {
         .unwrap();
     assert_eq!(store.witnesses().unwrap(), Vec::new());
 }
+
+#[test]
+fn commands_that_belong_together_are_committed_together() {
+    let place = tempfile::tempdir().unwrap();
+    let store = small(&place.path().join("s"));
+    let before = (store.revision().unwrap(), held(&store));
+    let commands = [add("p", "c1", 99), add("missing", "c2", 99)];
+    let (at_fault, error) = store.execute_all(&commands, at(5), &Extra::default()).unwrap_err();
+    assert_eq!(at_fault, 1);
+    assert!(matches!(error, StoreError::Refused(_)), "{error}");
+    assert_eq!((store.revision().unwrap(), held(&store)), before, "nothing of a refused set stays");
+    let commands = [add("p", "c1", 99), add("p", "c2", 99), del("c1", 99)];
+    assert_eq!(store.execute_all(&commands, at(6), &Extra::default()).unwrap().len(), 3);
+    assert_eq!(held(&store).len(), 1);
+    assert_eq!(store.replay().unwrap().differences, Vec::new());
+    sound(&store);
+}

@@ -1,2 +1,29 @@
-//! Placeholder.
-fn main() {}
+//! `spiderpoolctl`: the command line of the embedded store.
+//!
+//! An adapter: it parses, asks the store, and prints. No rule about an address lives here. One file
+//! under [`command`] for each command; what they share stands beside it.
+//!
+//! Invariants:
+//! 1. The exit code says whose fault a failure is ([`failure::Exit`]; `tests/golden`).
+//! 2. Commands that only look open the store read-only (`simulate_leaves_the_store_as_it_is`).
+//! 3. The same store and the same `--now` print the same bytes (`tests/cli/golden.rs`).
+
+mod cli;
+mod clock;
+mod command;
+mod copy;
+mod definition;
+mod failure;
+mod help;
+mod host_local;
+mod listing;
+mod output;
+mod picture;
+mod request;
+mod session;
+mod shortlist;
+mod table;
+
+fn main() -> std::process::ExitCode {
+    cli::run()
+}
