@@ -1,10 +1,7 @@
 //! Pools: addresses with one prefix to allocate from, and who may have them.
 
-use super::route::parse_routes;
-use super::{
-    BadDefinition, Flaw, Flaws, Route, RouteDraft, lower_set, parse_gateway, parse_prefix,
-    parse_within,
-};
+use super::common::{Flaws, Ground, GroundDraft};
+use super::{BadDefinition, Flaw, Route, RouteDraft, lower_set};
 use crate::address::{AddressSet, Family};
 use crate::label::Selector;
 use crate::name::Name;
@@ -208,30 +205,25 @@ impl TryFrom<PoolDraft> for Pool {
 
     fn try_from(draft: PoolDraft) -> Result<Self, BadDefinition> {
         let mut flaws = Flaws::default();
-        let pool = check(&draft, &mut flaws);
-        match pool {
-            Some(pool) if flaws.0.is_empty() => Ok(pool),
-            _ => Err(BadDefinition { object: format!("pool {}", draft.name), fields: flaws.0 }),
-        }
+        let checked = check(&draft, &mut flaws);
+        flaws.finish(format!("pool {}", draft.name), checked)
     }
 }
 
 fn check(draft: &PoolDraft, flaws: &mut Flaws) -> Option<Pool> {
-    let name = flaws.keep("metadata.name", Name::new(&draft.name));
-    let space = if draft.space.is_empty() { "default" } else { &draft.space };
-    let space = flaws.keep("space", Name::new(space));
+    let name = flaws.name(&draft.name);
+    let space = flaws.space(&draft.space);
     let subnet = draft.subnet.as_deref().and_then(|s| flaws.keep("subnet owner", Name::new(s)));
     check_scope(&draft.scope, flaws);
-    let prefix = flaws.keep("subnet", parse_prefix(&draft.prefix))?;
-    check_version(flaws, draft.version, prefix);
-    let ranges = parse_within(flaws, "ips", prefix, &draft.ranges);
-    let excluded = parse_within(flaws, "excludeIPs", prefix, &draft.excluded);
-    let usable = ranges.difference(&excluded);
-    let gateway = parse_gateway(flaws, prefix, &usable, draft.gateway.as_deref());
-    let routes = match &draft.routes {
-        Some(routes) => Some(flaws.keep("routes", parse_routes(prefix, routes))?),
-        None => None,
+    let ground = GroundDraft {
+        version: draft.version,
+        prefix: &draft.prefix,
+        ranges: &draft.ranges,
+        excluded: &draft.excluded,
+        gateway: draft.gateway.as_deref(),
+        routes: draft.routes.as_deref(),
     };
+    let Ground { prefix, ranges, excluded, gateway, routes } = ground.check(flaws)?;
     Some(Pool {
         name: name?,
         space: space?,
@@ -248,13 +240,6 @@ fn check(draft: &PoolDraft, flaws: &mut Flaws) -> Option<Pool> {
         cool_down_ms: draft.cool_down_ms,
         subnet,
     })
-}
-
-pub(super) fn check_version(flaws: &mut Flaws, version: Option<i64>, prefix: IpNet) {
-    let expected = Family::of(prefix.addr()).version();
-    if let Some(got) = version.filter(|got| *got != i64::from(expected)) {
-        flaws.add("ipVersion", Flaw::Version { got, prefix, expected });
-    }
 }
 
 fn check_scope(scope: &Scope, flaws: &mut Flaws) {

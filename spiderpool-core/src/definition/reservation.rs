@@ -1,6 +1,7 @@
 //! Reservations: addresses that nobody may be given, whatever the pool.
 
-use super::{BadDefinition, Flaw, Flaws, lower_set};
+use super::common::Flaws;
+use super::{BadDefinition, Flaw, lower_set};
 use crate::address::{AddressSet, BadEntry, Family, parse_list, parse_range};
 use crate::name::Name;
 use serde::{Deserialize, Serialize};
@@ -53,21 +54,14 @@ impl TryFrom<ReservationDraft> for Reservation {
 
     fn try_from(draft: ReservationDraft) -> Result<Self, BadDefinition> {
         let mut flaws = Flaws::default();
-        let reservation = check(&draft, &mut flaws);
-        match reservation {
-            Some(reservation) if flaws.0.is_empty() => Ok(reservation),
-            _ => {
-                let object = format!("reservation {}", draft.name);
-                Err(BadDefinition { object, fields: flaws.0 })
-            }
-        }
+        let checked = check(&draft, &mut flaws);
+        flaws.finish(format!("reservation {}", draft.name), checked)
     }
 }
 
 fn check(draft: &ReservationDraft, flaws: &mut Flaws) -> Option<Reservation> {
-    let name = flaws.keep("metadata.name", Name::new(&draft.name));
-    let space = if draft.space.is_empty() { "default" } else { &draft.space };
-    let space = flaws.keep("space", Name::new(space));
+    let name = flaws.name(&draft.name);
+    let space = flaws.space(&draft.space);
     let family = flaws.keep("ipVersion", family(draft))?;
     let addresses = flaws.keep("ips", parse_list(family, &draft.ranges))?;
     Some(Reservation { name: name?, space: space?, addresses })

@@ -1,10 +1,7 @@
 //! Subnets: prefixes that pools are carved from. The data path never allocates from one.
 
-use super::pool::check_version;
-use super::route::parse_routes;
-use super::{
-    BadDefinition, Flaws, Route, RouteDraft, lower_set, parse_gateway, parse_prefix, parse_within,
-};
+use super::common::{Flaws, Ground, GroundDraft};
+use super::{BadDefinition, Route, RouteDraft, lower_set};
 use crate::address::{AddressSet, Family};
 use crate::name::Name;
 use ipnet::IpNet;
@@ -83,28 +80,23 @@ impl TryFrom<SubnetDraft> for Subnet {
 
     fn try_from(draft: SubnetDraft) -> Result<Self, BadDefinition> {
         let mut flaws = Flaws::default();
-        let subnet = check(&draft, &mut flaws);
-        match subnet {
-            Some(subnet) if flaws.0.is_empty() => Ok(subnet),
-            _ => Err(BadDefinition { object: format!("subnet {}", draft.name), fields: flaws.0 }),
-        }
+        let checked = check(&draft, &mut flaws);
+        flaws.finish(format!("subnet {}", draft.name), checked)
     }
 }
 
 fn check(draft: &SubnetDraft, flaws: &mut Flaws) -> Option<Subnet> {
-    let name = flaws.keep("metadata.name", Name::new(&draft.name));
-    let space = if draft.space.is_empty() { "default" } else { &draft.space };
-    let space = flaws.keep("space", Name::new(space));
-    let prefix = flaws.keep("subnet", parse_prefix(&draft.prefix))?;
-    check_version(flaws, draft.version, prefix);
-    let ranges = parse_within(flaws, "ips", prefix, &draft.ranges);
-    let excluded = parse_within(flaws, "excludeIPs", prefix, &draft.excluded);
-    let usable = ranges.difference(&excluded);
-    let gateway = parse_gateway(flaws, prefix, &usable, draft.gateway.as_deref());
-    let routes = match &draft.routes {
-        Some(routes) => Some(flaws.keep("routes", parse_routes(prefix, routes))?),
-        None => None,
+    let name = flaws.name(&draft.name);
+    let space = flaws.space(&draft.space);
+    let ground = GroundDraft {
+        version: draft.version,
+        prefix: &draft.prefix,
+        ranges: &draft.ranges,
+        excluded: &draft.excluded,
+        gateway: draft.gateway.as_deref(),
+        routes: draft.routes.as_deref(),
     };
+    let Ground { prefix, ranges, excluded, gateway, routes } = ground.check(flaws)?;
     Some(Subnet { name: name?, space: space?, prefix, ranges, excluded, gateway, routes })
 }
 
