@@ -22,11 +22,14 @@ impl Owner {
         Name::new(&format!("pod/{uid}")).map(Self)
     }
 
-    /// A container on a host without Kubernetes: its id is only unique within a network.
+    /// A container on a host without Kubernetes: its id is only unique within a network. A slash in
+    /// the network's name is written `%2F`, so that no two pairs of names read the same
+    /// (`network_and_container_are_told_apart_wherever_a_slash_stands`).
     ///
     /// # Errors
     /// [`BadName`] when the text that names the owner would be longer than a name may be.
     pub fn container(network: &Name, container: &Name) -> Result<Self, BadName> {
+        let network = network.replace('%', "%25").replace('/', "%2F");
         Name::new(&format!("container/{network}/{container}")).map(Self)
     }
 

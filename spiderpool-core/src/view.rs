@@ -12,6 +12,7 @@
 mod apply;
 mod ground;
 mod load;
+mod names;
 mod need;
 mod tags;
 
@@ -25,6 +26,7 @@ use crate::name::Name;
 use crate::owner::Owner;
 use crate::slots::{Block, BlockKey, BlockSize, FreeIndex};
 use ground::Ground;
+use names::NameMap;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -35,8 +37,8 @@ pub struct View {
     spaces: BTreeMap<Name, Versioned<Space>>,
     subnets: BTreeMap<Name, Versioned<Arc<Subnet>>>,
     reservations: BTreeMap<Name, Versioned<Arc<Reservation>>>,
-    pools: BTreeMap<Name, PoolEntry>,
-    tombstones: BTreeMap<Name, Versioned<Tombstone>>,
+    pools: NameMap<PoolEntry>,
+    tombstones: NameMap<Versioned<Tombstone>>,
     grounds: BTreeMap<(Name, Family), Ground>,
 }
 

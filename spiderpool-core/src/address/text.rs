@@ -124,7 +124,10 @@ fn parse_prefix(text: &str) -> Result<Range, BadRange> {
     refuse_mapped(prefix.addr())?;
     let network = prefix.trunc();
     if network == prefix {
-        Ok(Range::of_prefix(prefix))
+        // `::/80` begins as an ordinary prefix and ends at the last IPv4-mapped address.
+        let range = Range::of_prefix(prefix);
+        refuse_mapped(range.last())?;
+        Ok(range)
     } else {
         Err(BadRange::HostBits { network })
     }
@@ -222,6 +225,8 @@ mod tests {
         check("10.0.0.9-10.0.0.2", "runs backwards; write `10.0.0.2-10.0.0.9`");
         check("10.0.0.1-fd00::1", "mixes IPv4 and IPv6");
         check("::ffff:10.0.0.1", "is an IPv4-mapped IPv6 address; write `10.0.0.1`");
+        // What is accepted has to be readable from its own text (found by the fuzz target `ranges`).
+        check("::/80", "is an IPv4-mapped IPv6 address; write `255.255.255.255`");
         check("10.0.0.0/33", "is not a prefix; write it as `10.0.0.0/24` or `fd00::/64`");
         check(
             "10.0.0.256",

@@ -16,7 +16,11 @@ pub(super) fn space(view: &View, space: &Space) -> Result<Decision, Obstacle> {
     match view.space(&space.name) {
         Some(old) if old == space => Ok(unchanged()),
         Some(old) => {
-            Err(fixed(object, "block size", &old.v4_block.slots(), &space.v4_block.slots()).into())
+            let (from, to) = match (old.v4_block, space.v4_block) {
+                (from, to) if from == to => (old.v6_block, space.v6_block),
+                differ => differ,
+            };
+            Err(fixed(object, "block size", &from.slots(), &to.slots()).into())
         }
         None => Ok(written(vec![write(
             view,
@@ -33,9 +37,12 @@ pub(super) fn pool(view: &View, pool: &Pool) -> Result<Decision, Obstacle> {
         keep_fixed(&object, (old.pool.space(), old.pool.prefix), (&pool.space, pool.prefix))?;
     }
     let usable = pool.usable();
+    // What gives out nothing more makes no overlap; where there is one already, it must be possible
+    // to disable, cut back and remove either pool.
+    let grows = old.is_none_or(|old| !usable.is_subset(&old.pool.usable()));
     for other in view
         .pools()?
-        .filter(|entry| entry.pool.name != pool.name && *entry.pool.space() == pool.space)
+        .filter(|entry| grows && entry.pool.name != pool.name && *entry.pool.space() == pool.space)
     {
         refuse_pool_overlap(&object, pool, &usable, other)?;
     }
@@ -141,16 +148,20 @@ fn left_out(view: &View, old: &PoolEntry, usable: &AddressSet) -> Result<Vec<Sta
     Ok(of_pool.filter(|found| !usable.holds(found.number)).map(|found| standing(&found)).collect())
 }
 
-/// What was granted through a pool, or lies within what it gives out.
+/// What was granted through a pool, or lies within what it gives out and was granted through one
+/// that does not exist. What another pool has granted is that one's to look after.
 fn allocations_of<'v>(
     view: &'v View,
     entry: &'v PoolEntry,
 ) -> Result<impl Iterator<Item = Found<'v>>, Need> {
     let pool = &entry.pool;
-    let within = |found: &Found<'_>| {
+    let is_orphan =
+        |found: &Found<'_>| matches!(view.pool(&found.allocation.placement.pool), Ok(None));
+    let within = move |found: &Found<'_>| {
         found.key.space == *pool.space()
             && found.key.family == pool.family()
             && entry.usable.holds(found.number)
+            && is_orphan(found)
     };
     let of_it =
         move |found: &Found<'_>| found.allocation.placement.pool == *pool.name() || within(found);

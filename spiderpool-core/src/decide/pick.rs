@@ -3,7 +3,7 @@
 use super::draft::Draft;
 use crate::definition::Policy;
 use crate::moment::{Moment, digest};
-use crate::slots::{BlockKey, BlockSize, Permutation};
+use crate::slots::{Block, BlockKey, BlockSize, Permutation};
 use crate::view::{Need, PoolEntry, View};
 use std::net::IpAddr;
 
@@ -93,14 +93,19 @@ impl Picker<'_> {
         }
     }
 
-    /// The number, once its block has been read and this decision has not taken it.
+    /// The number, once its block has been read and says that nobody has it, and this decision has
+    /// not taken it. The index of a pool that overlaps another one may be behind its blocks
+    /// (`two_pools_that_came_to_overlap_never_give_one_address_twice`).
     fn confirm(&self, number: u128) -> Result<Option<u128>, Need> {
         let key = self.key(number);
-        if self.draft.has_taken(&key, key.slot(number)) {
+        let slot = key.slot(number);
+        if self.draft.has_taken(&key, slot) {
             return Ok(None);
         }
-        self.view.block(&key, Some(self.entry.pool.name()))?;
-        Ok(Some(number))
+        let block = self.view.block(&key, Some(self.entry.pool.name()))?;
+        let allocated = block.map_or(0, Block::allocated);
+        let is_held = allocated.checked_shr(slot.into()).is_some_and(|bits| bits & 1 == 1);
+        Ok((!is_held).then_some(number))
     }
 
     fn lowest(&self, from: u128) -> Result<Option<u128>, Need> {

@@ -64,9 +64,16 @@ fn waiting_is_enough(
     let mut until_ms = None;
     for weighed in refused.demands.iter().filter(|weighed| !weighed.is_satisfied()) {
         let mut earliest: Option<u64> = None;
-        for candidate in weighed.candidates.iter().filter(|c| c.verdict == Verdict::Exhausted) {
+        for candidate in &weighed.candidates {
+            let only = if let Verdict::NamedTaken { address, .. } = &candidate.verdict {
+                Some(bits(*address))
+            } else if candidate.verdict == Verdict::Exhausted {
+                None
+            } else {
+                continue;
+            };
             let Some(entry) = view.pool(&candidate.pool)? else { continue };
-            let ends = ends_of_rest(view, entry)?.filter(|end| *end > moment.now_ms).min();
+            let ends = ends_of_rest(view, entry, only)?.filter(|end| *end > moment.now_ms).min();
             earliest = earliest.into_iter().chain(ends).min();
         }
         let Some(end) = earliest else { return Ok(None) };
@@ -78,16 +85,19 @@ fn waiting_is_enough(
     Ok(met.then_some(now_ms))
 }
 
+/// When the addresses of a pool that rest or are in quarantine can be given, or `only` one of them.
 fn ends_of_rest<'v>(
     view: &'v View,
     entry: &'v PoolEntry,
+    only: Option<u128>,
 ) -> Result<impl Iterator<Item = u64> + 'v, Need> {
     let cool_down_ms = entry.pool.cool_down_ms();
-    let resting =
-        entry.resting.iter().map(move |(since_ms, _)| since_ms.saturating_add(cool_down_ms));
-    let quarantined =
-        view.quarantined(entry)?.into_iter().map(|(_, quarantine)| quarantine.until_ms);
-    Ok(resting.chain(quarantined))
+    let is_meant = move |number: u128| only.is_none_or(|only| only == number);
+    let resting = entry.resting.iter().filter(move |(_, number)| is_meant(*number));
+    let resting = resting.map(move |(since_ms, _)| since_ms.saturating_add(cool_down_ms));
+    let quarantined = view.quarantined(entry)?.into_iter();
+    let quarantined = quarantined.filter(move |(number, _)| is_meant(*number));
+    Ok(resting.chain(quarantined.map(|(_, quarantine)| quarantine.until_ms)))
 }
 
 /// Of the candidates that one edit can help, the one with the cheapest edit.

@@ -50,7 +50,7 @@ pub(super) fn nominees<'v>(
             expand(view, want, names, list)?;
         }
         Names::Listed(names) => {
-            for name in names {
+            for name in names.iter() {
                 let nominee = nominee(view, name)?;
                 if !list.iter().any(|earlier| earlier.is_same(&nominee)) {
                     list.push(nominee);

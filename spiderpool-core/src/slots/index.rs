@@ -1,9 +1,12 @@
 //! Which addresses of a pool are free: a 64-ary tree of words over the pool's mask.
 //!
-//! A leaf word has a bit for each of 64 addresses; an inner word has a bit for each child that
-//! still has a free address. Nodes come into being when an address below them is taken; what has
-//! never been touched is read off the mask. So a pool of a /64 costs what is used of it, and one
-//! with ten thousand holes costs no more than one without.
+//! A leaf is one word with a bit for each of 64 addresses; an inner node has a bit for each child that
+//! still has a free address. Leaves and nodes come into being when an address below them is taken;
+//! what has never been touched is read off the mask. So a pool of a /64 costs what is used of it, and
+//! one with ten thousand holes costs no more than one without.
+//!
+//! The way to the address that was touched last is kept: neighbours share most of it, and eleven levels
+//! over a /64 cost no more than three over a /16.
 
 use crate::address::AddressSet;
 use std::sync::Arc;
@@ -25,24 +28,33 @@ pub struct FreeIndex {
     mask: Arc<AddressSet>,
     /// The first number under the root, a multiple of what the root spans.
     base: u128,
-    /// The level of the root; leaves are at level 0.
+    /// The level of the root, at least 1; leaves are at level 0.
     top: u32,
-    /// The root is at 0; nodes are never removed.
+    /// The inner nodes; the root is at 0, and none is removed.
     nodes: Vec<Node>,
+    leaves: Vec<u64>,
+    path: Path,
 }
 
 #[derive(Clone, Debug, Default)]
 struct Node {
-    /// A bit for each address (leaf) or child (inner node) with something free.
+    /// A bit for each child with something free.
     word: u64,
     /// How many addresses below are free.
     free: u128,
-    /// Which children exist as nodes.
+    /// Which children exist.
     present: u64,
-    /// The children that exist, in order.
+    /// The children that exist, in order: nodes, or at level 1 leaves.
     children: Vec<u32>,
     /// Everything below was taken at once: an absent child is taken, not untouched.
     emptied: bool,
+}
+
+/// The inner nodes over a number that was touched, by level.
+#[derive(Clone, Debug)]
+struct Path {
+    number: u128,
+    ids: [u32; LEVELS_MAX],
 }
 
 const ROOT: u32 = 0;
@@ -78,14 +90,16 @@ impl FreeIndex {
     pub fn new(mask: Arc<AddressSet>) -> Self {
         let low = mask.next_from(0).unwrap_or(0);
         let high = mask.select_bits(mask.count().saturating_sub(1)).unwrap_or(low);
-        let mut top = 0;
+        let mut top = 1;
         while first_under(top, low) != first_under(top, high) {
             top += 1;
         }
         let base = first_under(top, low);
-        let mut index = Self { mask, base, top, nodes: Vec::new() };
+        let path = Path { number: base, ids: [ROOT; LEVELS_MAX] };
+        let mut index = Self { mask, base, top, nodes: Vec::new(), leaves: Vec::new(), path };
         let root = index.untouched(top, base);
         index.nodes.push(root);
+        index.forget_path();
         index
     }
 
@@ -112,37 +126,36 @@ impl FreeIndex {
             }
             let at = node.word.trailing_zeros();
             first = child_first(level, first, at);
-            if level == 0 {
-                return Some(first);
+            let Some(child) = node.child(at) else { return self.mask.next_from(first) };
+            if level == 1 {
+                return Some(first + u128::from(self.leaf(child).trailing_zeros()));
             }
-            match node.child(at) {
-                Some(child) => id = child,
-                None => return self.mask.next_from(first),
-            }
-            level -= 1;
+            (id, level) = (child, level - 1);
         }
     }
 
     /// The lowest free address that is not below `from`.
     #[must_use]
     pub fn next_from(&self, from: u128) -> Option<u128> {
-        self.next_under(ROOT, self.top, self.base, from)
+        let from = from.max(self.base);
+        if from > last_under(self.top, self.base) {
+            return None;
+        }
+        // What is near is under a low node of the way to the last touched address.
+        (self.shared_level(from)..=self.top).find_map(|level| {
+            self.next_under(self.path.id(level), level, first_under(level, from), from)
+        })
     }
 
     fn next_under(&self, id: u32, level: u32, first: u128, from: u128) -> Option<u128> {
-        if from > last_under(level, first) {
-            return None;
-        }
         let node = self.node(id);
         let start = if from <= first { 0 } else { child_of(level, from) };
         let mut word = node.word & (u64::MAX << start);
         while word != 0 {
             let at = word.trailing_zeros();
             let below = child_first(level, first, at);
-            if level == 0 {
-                return Some(below);
-            }
             let found = match node.child(at) {
+                Some(leaf) if level == 1 => next_in(self.leaf(leaf), below, from),
                 Some(child) => self.next_under(child, level - 1, below, from),
                 None => (self.mask.next_from(from.max(below)))
                     .filter(|number| *number <= last_under(level - 1, below)),
@@ -164,31 +177,43 @@ impl FreeIndex {
         }
         loop {
             let node = self.node(id);
-            if level == 0 {
-                return Some(first + u128::from(nth_bit(node.word, rank)));
-            }
             let mut word = node.word;
-            loop {
+            let child = loop {
                 let at = word.trailing_zeros();
                 let below = child_first(level, first, at);
-                let child = node.child(at);
-                let free = child.map_or_else(
-                    || self.mask.count_within(below, last_under(level - 1, below)),
-                    |child| self.node(child).free,
-                );
-                if rank < free {
-                    let Some(child) = child else {
+                let Some(child) = node.child(at) else {
+                    // Up to the next child that exists, the mask alone counts.
+                    let run = node.absent_from(at);
+                    let free = self.mask.count_within(below, self.run_end(level, first, run));
+                    if rank < free {
                         let skipped = self.mask.rank(self.mask.family().address(below));
                         return self.mask.select_bits(skipped + rank);
-                    };
-                    (id, first) = (child, below);
-                    break;
+                    }
+                    rank -= free;
+                    word &= u64::MAX.checked_shl(run + 1)?;
+                    continue;
+                };
+                let free = match level {
+                    1 => self.leaf(child).count_ones().into(),
+                    _ => self.node(child).free,
+                };
+                if rank < free {
+                    first = below;
+                    break child;
                 }
                 rank -= free;
                 word &= word.checked_sub(1)?;
+            };
+            if level == 1 {
+                return Some(first + u128::from(nth_bit(self.leaf(child), rank)));
             }
-            level -= 1;
+            (id, level) = (child, level - 1);
         }
+    }
+
+    /// The last number under child `at` of a node at `level` that starts at `first`.
+    fn run_end(&self, level: u32, first: u128, at: u32) -> u128 {
+        last_under(level - 1, child_first(level, first, at)).min(last_under(self.top, self.base))
     }
 
     /// Whether the address with this number is free.
@@ -199,13 +224,22 @@ impl FreeIndex {
 
     /// Marks an address as taken; false when it was not free.
     pub fn take(&mut self, number: u128) -> bool {
-        let Some((path, leaf)) = self.path_to(number) else { return false };
+        let Some(leaf) = self.leaf_over(number) else { return false };
         let bit = 1 << child_of(0, number);
-        if self.node(leaf).word & bit == 0 {
+        let word = self.leaf(leaf);
+        if word & bit == 0 {
             return false;
         }
-        self.node_mut(leaf).word &= !bit;
-        self.settle(&path, number, |free| free.saturating_sub(1));
+        self.set_leaf(leaf, word & !bit);
+        let mut has_free = word != bit;
+        for level in 1..=self.top {
+            let node = self.node_mut(self.path.id(level));
+            node.free = node.free.saturating_sub(1);
+            if !has_free {
+                node.word &= !(1 << child_of(level, number));
+            }
+            has_free = node.word != 0;
+        }
         true
     }
 
@@ -214,28 +248,19 @@ impl FreeIndex {
         if !self.mask.holds(number) {
             return false;
         }
-        let Some((path, leaf)) = self.path_to(number) else { return false };
+        let Some(leaf) = self.leaf_over(number) else { return false };
         let bit = 1 << child_of(0, number);
-        if self.node(leaf).word & bit != 0 {
+        let word = self.leaf(leaf);
+        if word & bit != 0 {
             return false;
         }
-        self.node_mut(leaf).word |= bit;
-        self.settle(&path, number, |free| free.saturating_add(1));
-        true
-    }
-
-    /// Updates counts and summary bits along a path, leaf first.
-    fn settle(&mut self, path: &Path, number: u128, count: impl Fn(u128) -> u128) {
-        let mut below_has_free = None;
-        for (level, id) in (0_u32..).zip(path.ids().iter().copied()) {
-            let node = self.node_mut(id);
-            node.free = count(node.free);
-            if let Some(free) = below_has_free {
-                let bit = 1 << child_of(level, number);
-                if free { node.word |= bit } else { node.word &= !bit }
-            }
-            below_has_free = Some(node.free > 0);
+        self.set_leaf(leaf, word | bit);
+        for level in 1..=self.top {
+            let node = self.node_mut(self.path.id(level));
+            node.free = node.free.saturating_add(1);
+            node.word |= 1 << child_of(level, number);
         }
+        true
     }
 
     /// Marks every address from `first` to `last` as taken, at a cost that does not depend on how
@@ -243,6 +268,7 @@ impl FreeIndex {
     pub fn take_range(&mut self, first: u128, last: u128) {
         if first <= last {
             self.take_under(ROOT, (self.top, self.base), (first, last));
+            self.forget_path();
         }
     }
 
@@ -256,13 +282,6 @@ impl FreeIndex {
             *self.node_mut(id) = Node { emptied: true, ..Node::default() };
             return;
         }
-        if level == 0 {
-            let (low, high) = (first.max(from) - from, last.min(end) - from);
-            let node = self.node_mut(id);
-            node.word &= !crate::address::bit_run(low, high);
-            node.free = node.word.count_ones().into();
-            return;
-        }
         let (low, high) = (child_of(level, first.max(from)), child_of(level, last.min(end)));
         for at in low..=high {
             if self.node(id).word & (1 << at) == 0 {
@@ -270,9 +289,13 @@ impl FreeIndex {
             }
             let below = child_first(level, from, at);
             let child = self.child_or_new(id, level, below);
-            let before = self.node(child).free;
-            self.take_under(child, (level - 1, below), range);
-            let after = self.node(child).free;
+            let (before, after) = if level == 1 {
+                self.take_in_leaf(child, below, range)
+            } else {
+                let before = self.node(child).free;
+                self.take_under(child, (level - 1, below), range);
+                (before, self.node(child).free)
+            };
             let node = self.node_mut(id);
             node.free = node.free.saturating_sub(before.saturating_sub(after));
             if after == 0 {
@@ -281,49 +304,79 @@ impl FreeIndex {
         }
     }
 
-    /// The nodes from the leaf over `number` up to the root, made where they were missing.
-    fn path_to(&mut self, number: u128) -> Option<(Path, u32)> {
+    /// Takes what a leaf has of a range; gives how many were free before and after.
+    fn take_in_leaf(&mut self, leaf: u32, from: u128, (first, last): (u128, u128)) -> (u128, u128) {
+        let before = self.leaf(leaf);
+        let (low, high) = (first.max(from) - from, last.min(from | 63) - from);
+        let after = before & !crate::address::bit_run(low, high);
+        self.set_leaf(leaf, after);
+        (before.count_ones().into(), after.count_ones().into())
+    }
+
+    /// The leaf over `number`, made where it was missing; the way to it is kept.
+    fn leaf_over(&mut self, number: u128) -> Option<u32> {
         if number < self.base || number > last_under(self.top, self.base) {
             return None;
         }
-        let mut path = Path::default();
-        let mut id = ROOT;
-        path.set(self.top, id);
-        for level in (1..=self.top).rev() {
+        let mut level = self.shared_level(number);
+        let mut id = self.path.id(level);
+        self.path.number = number;
+        while level > 1 {
             id = self.child_or_new(id, level, number);
-            path.set(level - 1, id);
+            level -= 1;
+            self.path.set(level, id);
         }
-        path.len = self.top as usize + 1;
-        Some((path, id))
+        Some(self.child_or_new(id, 1, number))
     }
 
-    /// The child of a node at `level` that is over `number`.
+    /// The lowest level at which the kept way also leads to `number`.
+    fn shared_level(&self, number: u128) -> u32 {
+        let differing = u128::BITS - (number ^ self.path.number).leading_zeros();
+        (differing.saturating_sub(1) / 6).clamp(1, self.top)
+    }
+
+    /// Starts the kept way anew: at the lowest number, as far as nodes exist.
+    fn forget_path(&mut self) {
+        let (mut id, mut level) = (ROOT, self.top);
+        self.path.number = self.base;
+        self.path.set(level, id);
+        while level > 1 {
+            id = self.child_or_new(id, level, self.base);
+            level -= 1;
+            self.path.set(level, id);
+        }
+    }
+
+    /// The child of a node at `level` that is over `number`: a node, or at level 1 a leaf.
     fn child_or_new(&mut self, id: u32, level: u32, number: u128) -> u32 {
         let at = child_of(level, number);
         let node = self.node(id);
         if let Some(child) = node.child(at) {
             return child;
         }
-        let fresh = if node.emptied {
-            Node { emptied: true, ..Node::default() }
+        let emptied = node.emptied;
+        let below = first_under(level - 1, number);
+        let child = if level == 1 {
+            self.leaves.push(if emptied { 0 } else { self.mask.word(below) });
+            self.leaves.len() - 1
         } else {
-            self.untouched(level - 1, first_under(level - 1, number))
+            let gone = Node { emptied: true, ..Node::default() };
+            let fresh = if emptied { gone } else { self.untouched(level - 1, below) };
+            self.nodes.push(fresh);
+            self.nodes.len() - 1
         };
-        let child = u32::try_from(self.nodes.len()).unwrap_or(u32::MAX);
-        self.nodes.push(fresh);
+        let child = u32::try_from(child).unwrap_or(u32::MAX);
         let node = self.node_mut(id);
         node.children.insert(node.place_of(at), child);
         node.present |= 1 << at;
         child
     }
 
-    /// A node below which nothing has been taken.
+    /// An inner node below which nothing has been taken.
     fn untouched(&self, level: u32, first: u128) -> Node {
         let last = last_under(level, first);
         let free = self.mask.count_within(first, last);
-        let word =
-            if level == 0 { self.mask.word(first) } else { self.summary(level, first, last) };
-        Node { word, free, ..Node::default() }
+        Node { word: self.summary(level, first, last), free, ..Node::default() }
     }
 
     fn summary(&self, level: u32, first: u128, last: u128) -> u64 {
@@ -349,11 +402,21 @@ impl FreeIndex {
         &mut self.nodes[id as usize]
     }
 
+    #[expect(clippy::indexing_slicing, reason = "ids come from the arena, which never shrinks")]
+    fn leaf(&self, id: u32) -> u64 {
+        self.leaves[id as usize]
+    }
+
+    #[expect(clippy::indexing_slicing, reason = "ids come from the arena, which never shrinks")]
+    fn set_leaf(&mut self, id: u32, word: u64) {
+        self.leaves[id as usize] = word;
+    }
+
     /// Bytes held on the heap, for the benchmark of resident memory.
     #[must_use]
     pub fn heap_bytes(&self) -> usize {
         let children: usize = self.nodes.iter().map(|node| node.children.capacity() * 4).sum();
-        self.nodes.capacity() * size_of::<Node>() + children
+        self.nodes.capacity() * size_of::<Node>() + children + self.leaves.capacity() * 8
     }
 }
 
@@ -369,25 +432,33 @@ impl Node {
         }
         self.children.get(self.place_of(at)).copied()
     }
-}
 
-/// The nodes from a leaf to the root, by level.
-#[derive(Default)]
-struct Path {
-    by_level: [u32; LEVELS_MAX],
-    len: usize,
+    /// The last of the children from the absent child `at` on of which none exists.
+    const fn absent_from(&self, at: u32) -> u32 {
+        match (self.present >> at).trailing_zeros() {
+            64 => 63,
+            run => at + run - 1,
+        }
+    }
 }
 
 impl Path {
     fn set(&mut self, level: u32, id: u32) {
-        if let Some(place) = self.by_level.get_mut(level as usize) {
+        if let Some(place) = self.ids.get_mut(level as usize) {
             *place = id;
         }
     }
 
-    fn ids(&self) -> &[u32] {
-        self.by_level.get(..self.len).unwrap_or_default()
+    fn id(&self, level: u32) -> u32 {
+        self.ids.get(level as usize).copied().unwrap_or(ROOT)
     }
+}
+
+/// The lowest number that is not below `from` and set in the leaf that starts at `first`.
+fn next_in(leaf: u64, first: u128, from: u128) -> Option<u128> {
+    let start = if from <= first { 0 } else { child_of(0, from) };
+    let word = leaf & (u64::MAX << start);
+    (word != 0).then(|| first + u128::from(word.trailing_zeros()))
 }
 
 /// The position of the set bit that has `rank` set bits below it.

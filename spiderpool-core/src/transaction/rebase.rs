@@ -1,8 +1,8 @@
 //! The same write on a newer revision of its block: events on different slots commute.
 
 use crate::command::Answer;
-use crate::event::{Event, ObjectKey, Write};
-use crate::slots::{Block, BlockKey};
+use crate::event::{Event, Grant, ObjectKey, Write};
+use crate::slots::{Allocation, Block, BlockKey};
 use crate::view::View;
 
 /// The write on the block as it is now, with fresh generations, or `None` when a slot of it is not
@@ -37,22 +37,23 @@ fn restamp(event: &Event, next: &mut u64) -> Event {
 }
 
 /// What an event takes for granted about its slot.
-enum Expectation {
+enum Expectation<'e> {
     /// Nothing, or nothing that could be checked.
     Nothing,
-    /// The slot is free.
-    Free(u8),
+    /// The slot is free, and the owner has no other one of the block for that attachment: a retry
+    /// of the same request may have been faster.
+    Free(u8, &'e Grant),
     /// The slot is at this generation.
     Generation(u8, u64),
     /// Whatever cannot be expressed: decide anew.
     Unknowable,
 }
 
-impl Expectation {
-    const fn of(event: &Event) -> Self {
+impl<'e> Expectation<'e> {
+    const fn of(event: &'e Event) -> Self {
         match event {
             Event::Opened { .. } => Self::Nothing,
-            Event::Granted { slot, .. } => Self::Free(*slot),
+            Event::Granted { slot, grant } => Self::Free(*slot, grant),
             Event::Freed { slot, generation, .. } => Self::Generation(*slot, *generation),
             Event::Adopted { .. }
             | Event::Restaged { .. }
@@ -73,8 +74,10 @@ impl Expectation {
     fn is_met(&self, block: Option<&Block>) -> bool {
         match self {
             Self::Nothing => true,
-            Self::Free(slot) => block.is_none_or(|block| {
-                block.busy().checked_shr((*slot).into()).is_some_and(|bits| bits & 1 == 0)
+            Self::Free(slot, grant) => block.is_none_or(|block| {
+                let is_free =
+                    block.busy().checked_shr((*slot).into()).is_some_and(|bits| bits & 1 == 0);
+                is_free && !block.allocations().any(|seen| is_for(&seen, grant))
             }),
             Self::Generation(slot, generation) => block
                 .and_then(|block| block.allocation(*slot))
@@ -82,6 +85,11 @@ impl Expectation {
             Self::Unknowable => false,
         }
     }
+}
+
+fn is_for(seen: &Allocation<'_>, grant: &Grant) -> bool {
+    seen.owner == grant.holder.owner.as_str()
+        && seen.placement.attachment == grant.placement.attachment
 }
 
 /// Whether what a write says can be seen, so that its lost reply was a success.

@@ -220,7 +220,7 @@ impl View {
             return;
         }
         let covers =
-            |name: &&Name| self.pools.get(*name).is_some_and(|entry| entry.covers(key, number));
+            |name: &&Name| self.pools.get(name).is_some_and(|entry| entry.covers(key, number));
         let owner = pool.or(pool_before.as_ref()).filter(covers);
         let over;
         let names = match owner {

@@ -3,10 +3,9 @@
 //! Indexes are hints: an entry says where to look, and the block says what is true. They keep a tag
 //! and a place for each allocated slot and key.
 
-use super::tags::Tags;
+use super::tags::{Tags, number_tag, tag};
 use crate::address::Family;
 use crate::event::Revision;
-use crate::moment::mix;
 use crate::name::Name;
 use crate::slots::{Allocation, Block, BlockKey, Quarantine};
 use std::collections::{BTreeMap, BTreeSet};
@@ -79,28 +78,6 @@ impl Standing {
 /// A slot's place in the arena as one number: block and slot.
 const fn location(id: u32, slot: u8) -> u32 {
     (id << 6) | slot as u32
-}
-
-/// A digest of a text, eight bytes at a time; it means nothing outside of this view.
-fn tag(text: &[u8]) -> u32 {
-    let mut digest = text.len() as u64;
-    let mut words = text.chunks_exact(8);
-    for word in words.by_ref() {
-        digest = mix(digest ^ word.iter().rev().fold(0, |all, byte| (all << 8) | u64::from(*byte)));
-    }
-    let rest = words.remainder().iter().fold(0, |all, byte| (all << 8) | u64::from(*byte));
-    upper(mix(digest ^ rest))
-}
-
-/// A digest of a number.
-#[expect(clippy::cast_possible_truncation, reason = "both halves are used, one after the other")]
-fn number_tag(number: u128) -> u32 {
-    upper(mix(mix(number as u64) ^ (number >> 64) as u64))
-}
-
-#[expect(clippy::cast_possible_truncation, reason = "the upper half of 64 bits has 32")]
-const fn upper(digest: u64) -> u32 {
-    (digest >> 32) as u32
 }
 
 impl Ground {

@@ -4,6 +4,7 @@
 #![expect(clippy::wildcard_enum_match_arm, reason = "a test names the variants that it expects")]
 
 mod model;
+mod museum;
 mod properties;
 mod races;
 mod scenarios;
