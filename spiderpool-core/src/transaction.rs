@@ -12,9 +12,10 @@
 //! 3. A transaction that does not succeed leaves nothing allocated, unless its last write got no
 //!    reply (`whoever_fails_holds_nothing`).
 //! 4. A write whose reply was lost is not made twice (`lost_replies_are_not_losses`).
-//!
-//! What it does not see: a tombstone, or the end of a pool, that comes between a decision and its
-//! write (ignored tests in `tests/ledger/museum/stored.rs`). What is left then is a leak.
+//! 5. After the hold and before the answer, the container's tombstone and every pool that gave
+//!    something are read again; what was given against them is given back
+//!    (`an_add_whose_del_came_between_decision_and_write_leaves_nothing`,
+//!    `a_pool_that_goes_between_decision_and_write_gives_nothing`).
 
 mod rebase;
 
@@ -22,7 +23,8 @@ use crate::command::{Answer, Command, Decision};
 use crate::decide::decide;
 use crate::event::{Ending, Event, ObjectKey, Revision, Write};
 use crate::moment::Moment;
-use crate::refusal::{Obstacle, Refusal};
+use crate::name::Name;
+use crate::refusal::{AllocateRefusal, Obstacle, Refusal};
 use crate::slots::BlockKey;
 use crate::view::{Need, View};
 use rebase::{already_done, patch_answer, rebase};
@@ -34,7 +36,8 @@ use thiserror::Error;
 pub enum Step {
     /// Load what is needed into [`Transaction::view`], then call [`Transaction::loaded`].
     Load(Need),
-    /// Read these objects again into [`Transaction::view`], then call [`Transaction::loaded`].
+    /// Read these objects again into [`Transaction::view`] ([`View::forget`] those that are gone),
+    /// then call [`Transaction::loaded`].
     Reload(BTreeSet<ObjectKey>),
     /// Commit this write if its object is still at `base`, then call [`Transaction::written`].
     Write(Write),
@@ -69,9 +72,9 @@ pub enum Failure {
     },
 }
 
-/// How often a transaction decides anew before it gives up; each time it met a conflict that could
-/// not be rebased, so somebody else made progress.
-pub const ATTEMPTS_MAX: u32 = 64;
+/// How often a transaction decides anew before it gives up. Each time somebody else made progress,
+/// so this only bounds a store that never lets one through.
+pub const ATTEMPTS_MAX: u32 = 4_096;
 
 /// How often one write is tried before it is decided anew, or, when it got no reply, before its
 /// outcome is left open.
@@ -96,7 +99,14 @@ enum State {
     Loading(Need),
     Writing(Progress),
     Rereading(Progress, Trouble),
-    Undoing { outcome: Failure, tries: u32, reread: Option<ObjectKey> },
+    /// Everything is written; what the decision rested on is read once more.
+    Verifying(Answer),
+    /// Giving back; then it is over with the failure, or, without one, decided anew.
+    Undoing {
+        then: Option<Failure>,
+        tries: u32,
+        reread: Option<ObjectKey>,
+    },
     Over(Result<Answer, Failure>),
 }
 
@@ -136,7 +146,7 @@ impl Transaction {
                 State::Loading(need) => return Step::Load(need.clone()),
                 State::Writing(progress) => match progress.decision.writes.get(progress.at) {
                     Some(write) => return Step::Write(write.clone()),
-                    None => self.state = State::Over(Ok(progress.decision.answer.clone())),
+                    None => self.state = self.written_out(progress.decision.answer.clone()),
                 },
                 State::Rereading(progress, _) => {
                     let rest = progress.decision.writes.iter().skip(progress.at);
@@ -145,9 +155,13 @@ impl Transaction {
                 State::Undoing { reread: Some(object), .. } => {
                     return Step::Reload(BTreeSet::from([object.clone()]));
                 }
-                State::Undoing { outcome, reread: None, .. } => match self.undo() {
-                    Some(write) => return Step::Write(write),
-                    None => self.state = State::Over(Err(self.with_uncertain(outcome.clone()))),
+                State::Verifying(_) => return Step::Reload(self.grounds()),
+                State::Undoing { then, reread: None, .. } => match (self.undo(), then.clone()) {
+                    (Some(write), _) => return Step::Write(write),
+                    (None, Some(failure)) => {
+                        self.state = State::Over(Err(self.with_uncertain(failure)));
+                    }
+                    (None, None) => self.state = self.again(),
                 },
                 State::Over(outcome) => return Step::Done(outcome.clone()),
             }
@@ -158,9 +172,8 @@ impl Transaction {
     pub fn loaded(&mut self) {
         self.state = match std::mem::replace(&mut self.state, State::Deciding) {
             State::Rereading(progress, trouble) => self.go_on(progress, trouble),
-            State::Undoing { outcome, tries, .. } => {
-                State::Undoing { outcome, tries, reread: None }
-            }
+            State::Verifying(answer) => self.verify(answer),
+            State::Undoing { then, tries, .. } => State::Undoing { then, tries, reread: None },
             State::Loading(_) | State::Deciding => State::Deciding,
             other @ (State::Writing(_) | State::Over(_)) => other,
         };
@@ -170,10 +183,9 @@ impl Transaction {
     pub fn written(&mut self, outcome: Written) {
         self.state = match std::mem::replace(&mut self.state, State::Deciding) {
             State::Writing(progress) => self.after_write(progress, outcome),
-            State::Undoing { outcome: failure, tries, .. } => {
-                self.after_undo(failure, tries, outcome)
-            }
+            State::Undoing { then, tries, .. } => self.after_undo(then, tries, outcome),
             other @ (State::Deciding
+            | State::Verifying(_)
             | State::Loading(_)
             | State::Rereading(..)
             | State::Over(_)) => other,
@@ -190,7 +202,7 @@ impl Transaction {
     }
 
     const fn fail(outcome: Failure) -> State {
-        State::Undoing { outcome, tries: 0, reread: None }
+        State::Undoing { then: Some(outcome), tries: 0, reread: None }
     }
 
     fn after_write(&mut self, progress: Progress, outcome: Written) -> State {
@@ -274,23 +286,70 @@ impl Transaction {
         Some(Write { base: self.view.revision(&object), object, events: vec![freed] })
     }
 
-    fn after_undo(&mut self, outcome: Failure, tries: u32, written: Written) -> State {
-        let Some(write) = self.undo() else { return Self::fail(outcome) };
+    fn after_undo(&mut self, then: Option<Failure>, tries: u32, written: Written) -> State {
+        let next = |then| State::Undoing { then, tries: 0, reread: None };
+        let Some(write) = self.undo() else { return next(then) };
         match written {
             Written::Done(revision) => {
                 write.events.iter().for_each(|event| self.view.apply(&write.object, event));
                 self.view.committed(&write.object, revision);
                 self.granted.pop();
-                Self::fail(outcome)
+                next(then)
             }
             Written::Conflict | Written::Unknown if tries < TRIES_MAX => {
-                State::Undoing { outcome, tries: tries + 1, reread: Some(write.object) }
+                State::Undoing { then, tries: tries + 1, reread: Some(write.object) }
             }
             Written::Conflict | Written::Unknown => {
                 self.granted.pop();
                 self.uncertain.push(write.object);
-                Self::fail(outcome)
+                next(then)
             }
+        }
+    }
+
+    /// What to do when every write is durable.
+    fn written_out(&self, answer: Answer) -> State {
+        match (&self.command, self.granted.is_empty()) {
+            (Command::Allocate(_), false) => State::Verifying(answer),
+            _ => State::Over(Ok(answer)),
+        }
+    }
+
+    /// What a grant rests on besides its block: the container, and the pools that gave.
+    fn grounds(&self) -> BTreeSet<ObjectKey> {
+        let Command::Allocate(request) = &self.command else { return BTreeSet::new() };
+        let container = request.holder.container.clone().map(ObjectKey::Container);
+        let pools = self.granted.iter().filter_map(|(key, slot, _)| self.pool_of(key, *slot));
+        container.into_iter().chain(pools.map(ObjectKey::Pool)).collect()
+    }
+
+    fn pool_of(&self, key: &BlockKey, slot: u8) -> Option<Name> {
+        let block = self.view.block(key, None).ok().flatten()?;
+        block.allocation(slot).map(|allocation| allocation.placement.pool.clone())
+    }
+
+    /// A DEL that came in between refuses the request; a pool that went, or gives the address out no
+    /// more, has it decided anew.
+    fn verify(&self, answer: Answer) -> State {
+        let Command::Allocate(request) = &self.command else { return State::Over(Ok(answer)) };
+        let container = request.holder.container.as_ref();
+        let stone = container.and_then(|name| self.view.tombstone(name).ok().flatten());
+        if let (Some(container), true) =
+            (container, stone.is_some_and(|stone| stone.ticket >= request.ticket))
+        {
+            let refusal = AllocateRefusal::Buried { container: container.clone() };
+            return Self::fail(Failure::Refused(Box::new(refusal.into())));
+        }
+        let gives = |(key, slot, _): &(BlockKey, u8, u64)| {
+            let pool = self.pool_of(key, *slot);
+            let entry = pool.and_then(|name| self.view.pool(&name).ok().flatten());
+            let number = key.first.saturating_add((*slot).into());
+            entry.is_some_and(|entry| entry.usable.holds(number))
+        };
+        if self.granted.iter().all(gives) {
+            State::Over(Ok(answer))
+        } else {
+            State::Undoing { then: None, tries: 0, reread: None }
         }
     }
 

@@ -3,7 +3,7 @@
 
 use super::{Tally, View};
 use crate::definition::{Pool, Reservation, Subnet};
-use crate::event::{ObjectKey, Revision, Space, Tombstone};
+use crate::event::{Event, ObjectKey, Revision, Space, Tombstone};
 use crate::name::Name;
 use crate::owner::Owner;
 use crate::slots::{Block, BlockKey};
@@ -59,6 +59,19 @@ impl View {
     /// States that a block does not exist.
     pub fn know_absent(&mut self, key: &BlockKey) {
         self.ground_mut(&key.space, key.family).know_absent(key.first);
+    }
+
+    /// Takes out an object that is gone from the store.
+    pub fn forget(&mut self, object: &ObjectKey) {
+        match object {
+            ObjectKey::Block(key) => self.know_absent(key),
+            ObjectKey::Pool(_) => self.apply(object, &Event::PoolRemoved),
+            ObjectKey::Subnet(_) => self.apply(object, &Event::SubnetRemoved),
+            ObjectKey::Reservation(_) => self.apply(object, &Event::ReservationRemoved),
+            ObjectKey::Container(_) => self.apply(object, &Event::Forgotten),
+            // Address spaces never go.
+            ObjectKey::Space(_) => {}
+        }
     }
 
     /// Puts in the tombstone of a container.

@@ -41,6 +41,10 @@ impl Server {
                     view.load_tombstone(container, stone, full.revision(object));
                 }
             }
+            ObjectKey::Pool(name) => match full.pool(name).unwrap() {
+                Some(entry) => view.load_pool(&entry.pool, full.revision(object)),
+                None => view.forget(object),
+            },
             other => panic!("allocations do not write {other}"),
         }
     }

@@ -209,7 +209,11 @@ fn reload(ledger: &Memory, view: &mut View, object: &ObjectKey) {
                 view.load_tombstone(container, stone, revision);
             }
         }
-        other => panic!("allocations do not write {other}"),
+        ObjectKey::Pool(name) => match ledger.view().pool(name).unwrap() {
+            Some(entry) => view.load_pool(&entry.pool, revision),
+            None => view.forget(object),
+        },
+        other => panic!("allocations do not rest on {other}"),
     }
 }
 
