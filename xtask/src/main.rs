@@ -15,6 +15,7 @@ mod workspace;
 
 mod bench;
 mod ci;
+mod demo;
 mod examples;
 mod fuzz;
 mod go_client;
@@ -50,6 +51,8 @@ enum Command {
     Tidy,
     /// Run the tests, tier by tier, to the end; fail when any failed
     Test(test::Options),
+    /// Show the main job: real pods get real addresses, meet, and leave nothing (root)
+    Demo,
     /// Install from Debian's packages what the tests need and this machine lacks
     Setup,
     /// Set up, then run every tier; a tier that cannot run is a failure
@@ -81,6 +84,7 @@ fn run(command: &Command) -> Result<bool, Fault> {
     match command {
         Command::Tidy => tidy::run(&workspace),
         Command::Test(options) => test::run(&workspace, options),
+        Command::Demo => demo::run(&workspace),
         Command::Setup => setup::run(&workspace),
         Command::Ci => ci::run(&workspace),
         Command::Fuzz(options) => fuzz::run(&workspace, options),

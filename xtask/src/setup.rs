@@ -53,30 +53,47 @@ fn has_busybox() -> bool {
 /// # Errors
 /// When apt-get fails.
 pub(crate) fn run(workspace: &Workspace) -> Result<bool, Fault> {
-    let missing: Vec<&Package> = PACKAGES.iter().filter(|package| !(package.is_there)()).collect();
-    for package in &missing {
-        progress("setup", &format!("{} is missing ({})", package.name, package.purpose));
-    }
-    let names: Vec<&str> = missing.iter().map(|package| package.name).collect();
-    let is_well = match names.as_slice() {
-        [] => {
-            progress("setup", "nothing is missing");
-            true
-        }
-        names if prerequisites::is_root() => {
-            install(names)?;
-            true
-        }
-        names => {
-            let names = names.join(" ");
-            progress("setup", &format!("not root; run: apt-get install --yes {names}"));
-            false
-        }
-    };
+    let is_well = provide(PACKAGES.iter())?;
     if let Err(reason) = prerequisites::go(&workspace.root.join("tests/libcni")) {
         progress("setup", &format!("the tier `go client` will be skipped: {reason}"));
     }
     Ok(is_well)
+}
+
+/// Installs those of the named packages that are missing, without a word when none is; `false` when
+/// some are and this process is not root.
+///
+/// # Errors
+/// When apt-get fails.
+pub(crate) fn ensure(names: &[&str]) -> Result<bool, Fault> {
+    let is_wanted = |package: &&Package| names.contains(&package.name);
+    if PACKAGES.iter().filter(is_wanted).all(|package| (package.is_there)()) {
+        return Ok(true);
+    }
+    provide(PACKAGES.iter().filter(is_wanted))
+}
+
+fn provide<'a>(wanted: impl Iterator<Item = &'a Package>) -> Result<bool, Fault> {
+    let missing: Vec<&Package> = wanted.filter(|package| !(package.is_there)()).collect();
+    for package in &missing {
+        progress("setup", &format!("{} is missing ({})", package.name, package.purpose));
+    }
+    let names: Vec<&str> = missing.iter().map(|package| package.name).collect();
+    match names.as_slice() {
+        [] => {
+            progress("setup", "nothing is missing");
+            Ok(true)
+        }
+        names if prerequisites::is_root() => {
+            install(names)?;
+            Ok(true)
+        }
+        names => {
+            let names = names.join(" ");
+            progress("setup", &format!("not root; run: apt-get install --yes {names}"));
+            Ok(false)
+        }
+    }
 }
 
 fn install(names: &[&str]) -> Result<(), Fault> {

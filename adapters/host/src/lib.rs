@@ -2,17 +2,21 @@
 //!
 //! On one host nobody else notices that a container is gone when its DEL was lost or the host was
 //! rebooted. Each ADD leaves a witness of its namespace beside the grant; [`survey`] judges all
-//! witnesses, and [`sweep`] gives back what is certainly dead. The plugin sweeps when a pool is
+//! witnesses, and [`sweep()`] gives back what is certainly dead. The plugin sweeps when a pool is
 //! exhausted, `spiderpoolctl reclaim` on request.
 //!
 //! Invariants:
 //! 1. What cannot be known is never reclaimed, nor is what belongs to a static identity
 //!    (`only_the_dead_are_swept`).
-//! 2. A reclaim presents the generation that was surveyed, so that a container that came back in
-//!    the meantime loses nothing (`a_container_that_came_back_keeps_its_address`).
+//! 2. A reclaim presents the generation that was surveyed, and passes over containers whose witnesses
+//!    have changed since, so that one that came back in the meantime loses nothing
+//!    (`a_container_that_came_back_keeps_its_address`).
 
 mod moment;
 mod sweep;
+
+#[cfg(test)]
+mod tests;
 
 pub use moment::{BadClock, moment};
 pub use sweep::{Death, Survey, SweepError, survey, sweep, witness};

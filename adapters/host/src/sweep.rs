@@ -37,8 +37,10 @@ pub struct Survey {
     pub unknown: Vec<(Place, String)>,
     /// How many allocations live, for all that is known.
     pub alive: usize,
-    /// Witnesses of attachments that hold nothing any more.
-    stale: Vec<(Name, Option<Name>)>,
+    /// The witnesses that were judged.
+    seen: BTreeSet<Stored>,
+    /// Attachments that have a witness and hold nothing.
+    idle: BTreeSet<(Name, Name)>,
 }
 
 /// A survey or a sweep failed.
@@ -68,11 +70,13 @@ pub fn witness(container: &Name, attachment: &Name, netns: &str) -> Result<Store
 /// # Errors
 /// [`SweepError`] when the store cannot be read.
 pub fn survey(store: &Store) -> Result<Survey, SweepError> {
-    let judged = judge(store)?;
+    let witnesses = store.witnesses()?;
+    let judged = judge(&witnesses);
     let view = store.load_all()?;
     let mut survey = Survey::default();
     let mut used = BTreeSet::new();
-    let allocations = view.allocations().map_err(|need| SweepError::Incomplete(need.to_string()))?;
+    let allocations =
+        view.allocations().map_err(|need| SweepError::Incomplete(need.to_string()))?;
     for found in allocations {
         let allocation = &found.allocation;
         let place = Place { space: found.key.space.clone(), address: found.address() };
@@ -102,20 +106,19 @@ pub fn survey(store: &Store) -> Result<Survey, SweepError> {
             None => survey.unknown.push((place, "no namespace was recorded for it".to_owned())),
         }
     }
-    let is_stale = |container: &str, nic: &str| !used.contains(&(container.to_owned(), nic.to_owned()));
-    for (container, nics) in &judged {
-        let stale = nics.keys().filter(|nic| is_stale(container, nic));
-        let names = stale.filter_map(|nic| Some((Name::new(container).ok()?, Name::new(nic).ok())));
-        survey.stale.extend(names);
-    }
+    let key = |stored: &Stored| (stored.container.clone(), stored.attachment.clone());
+    let is_idle =
+        |(container, nic): &(Name, Name)| !used.contains(&(container.to_string(), nic.to_string()));
+    survey.idle = witnesses.iter().map(key).filter(is_idle).collect();
+    survey.seen = witnesses.into_iter().collect();
     Ok(survey)
 }
 
 type Judged = BTreeMap<String, BTreeMap<String, Verdict>>;
 
-fn judge(store: &Store) -> Result<Judged, SweepError> {
+fn judge(witnesses: &[Stored]) -> Judged {
     let mut judged = Judged::new();
-    for stored in store.witnesses()? {
+    for stored in witnesses {
         let verdict = match serde_json::from_str::<Witness>(&stored.body) {
             Ok(witness) => witness.judge(),
             Err(error) => Verdict::Unknown { why: format!("its witness cannot be read: {error}") },
@@ -123,7 +126,7 @@ fn judge(store: &Store) -> Result<Judged, SweepError> {
         let nics = judged.entry(stored.container.to_string()).or_default();
         nics.insert(stored.attachment.to_string(), verdict);
     }
-    Ok(judged)
+    judged
 }
 
 /// Gives back what a survey found dead, together with the witnesses that are of no use any more.
@@ -131,10 +134,22 @@ fn judge(store: &Store) -> Result<Judged, SweepError> {
 /// # Errors
 /// [`SweepError`] when the store cannot be written.
 pub fn sweep(store: &Store, survey: &Survey, moment: Moment) -> Result<Vec<Standing>, SweepError> {
-    let mut remove = survey.stale.clone();
-    let dead = survey.dead.iter();
-    remove.extend(dead.filter_map(|d| Some((Name::new(&d.container).ok()?, Some(d.attachment.clone())))));
-    let claims: Vec<_> = survey.dead.iter().map(|death| death.claim.clone()).collect();
+    // Asking again for what is held leaves its generation, but not its witness.
+    let still: BTreeSet<Stored> = store.witnesses()?.into_iter().collect();
+    let changed: BTreeSet<_> = survey
+        .seen
+        .symmetric_difference(&still)
+        .map(|stored| stored.container.to_string())
+        .collect();
+    let dead: Vec<_> = survey.dead.iter().filter(|d| !changed.contains(&d.container)).collect();
+    let claims: Vec<_> = dead.iter().map(|death| death.claim.clone()).collect();
+    let idle = survey.idle.iter().filter(|(container, _)| !changed.contains(&**container));
+    let mut remove: Vec<_> =
+        idle.map(|(container, nic)| (container.clone(), Some(nic.clone()))).collect();
+    let swept = dead
+        .iter()
+        .filter_map(|d| Some((Name::new(&d.container).ok()?, Some(d.attachment.clone()))));
+    remove.extend(swept);
     if claims.is_empty() && remove.is_empty() {
         return Ok(Vec::new());
     }

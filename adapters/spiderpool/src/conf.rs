@@ -7,6 +7,7 @@
 use serde::Deserialize;
 use spiderpool_cni::{CniError, NetConf, code};
 use spiderpool_core::request::FamilyPolicy;
+use std::fmt::Display;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -110,10 +111,16 @@ impl Ipam {
     /// Code 6 when a key has the wrong kind of value, 7 when a value is out of range.
     pub(crate) fn of(conf: &NetConf) -> Result<Self, CniError> {
         let Some(value) = conf.ipam.clone() else { return Ok(Self::default()) };
-        let ipam: Self = serde_json::from_value(value).map_err(|error| {
-            let told = format!("the `ipam` object of network `{}` cannot be read: {error}", conf.name);
+        let unread = |error: &dyn Display| {
+            let told =
+                format!("the `ipam` object of network `{}` cannot be read: {error}", conf.name);
             CniError::new(code::DECODING_FAILURE, told)
-        })?;
+        };
+        // serde would take a list for the fields in their order.
+        if !value.is_object() {
+            return Err(unread(&"it is no object"));
+        }
+        let ipam: Self = serde_json::from_value(value).map_err(|error| unread(&error))?;
         if (1..=DEADLINE_MAX_S).contains(&ipam.timeout_seconds) {
             return Ok(ipam);
         }

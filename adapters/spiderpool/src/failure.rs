@@ -50,7 +50,9 @@ fn of_refusal(refusal: &Refusal) -> CniError {
             let details = serde_json::to_string(shortlist).unwrap_or_default();
             CniError::new(NO_ADDRESS, shortlist.to_string()).with_details(details)
         }
-        Refusal::Allocate(_) | Refusal::Define(_) | Refusal::Change(_) => told(BAD_REQUEST, refusal),
+        Refusal::Allocate(_) | Refusal::Define(_) | Refusal::Change(_) => {
+            told(BAD_REQUEST, refusal)
+        }
     }
 }
 

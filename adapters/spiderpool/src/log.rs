@@ -44,7 +44,8 @@ impl Log {
         let (seconds, ms) = (since.as_secs(), since.subsec_millis());
         let message = message.to_string().replace('\n', " ");
         let level = format!("{level:?}").to_lowercase();
-        let line = format!("time={seconds}.{ms:03} level={level} {} msg={message:?}\n", self.subject);
+        let line =
+            format!("time={seconds}.{ms:03} level={level} {} msg={message:?}\n", self.subject);
         // There is nobody to tell that the log cannot be written.
         drop(file.write_all(line.as_bytes()));
     }

@@ -17,15 +17,21 @@ use std::path::Path;
 /// does not answer.
 pub(crate) fn addresses(conf: &NetConf) -> Result<Vec<IpAddr>, CniError> {
     let master = name(conf)?;
-    let failed = |error: &spiderpool_netlink::NetlinkFault| CniError::caused_by(code::IO_FAILURE, error);
+    let failed =
+        |error: &spiderpool_netlink::NetlinkFault| CniError::caused_by(code::IO_FAILURE, error);
     let mut session = Session::here().map_err(|error| failed(&error))?;
     let links = session.links().map_err(|error| failed(&error))?;
     if !links.iter().any(|link| link.name == master) {
-        let told = format!("the master interface `{master}` of network `{}` does not exist", conf.name);
+        let told =
+            format!("the master interface `{master}` of network `{}` does not exist", conf.name);
         return Err(CniError::new(code::BAD_NETWORK_CONFIG, told));
     }
     let all = session.addresses().map_err(|error| failed(&error))?;
-    Ok(all.iter().filter(|address| address.device == master).map(|address| address.net.addr()).collect())
+    Ok(all
+        .iter()
+        .filter(|address| address.device == master)
+        .map(|address| address.net.addr())
+        .collect())
 }
 
 fn name(conf: &NetConf) -> Result<String, CniError> {

@@ -32,7 +32,11 @@ pub(crate) fn request(
     let argument = |key: &str| call.args.get(key).filter(|value| !value.is_empty());
     let pod_uid = argument("K8S_POD_UID").map(|uid| name(uid)).transpose()?;
     let namespace = argument("K8S_POD_NAMESPACE").cloned().unwrap_or_default();
-    let owner = owner(ipam, (pod_uid.as_ref(), &namespace, argument("K8S_POD_NAME")), (&session.network, &container))?;
+    let owner = owner(
+        ipam,
+        (pod_uid.as_ref(), &namespace, argument("K8S_POD_NAME")),
+        (&session.network, &container),
+    )?;
     let master = if ipam.match_master_subnet { Some(master::addresses(conf)?) } else { None };
     Ok(Request {
         holder: Holder { owner, pod_uid, container: Some(container), node: node(ipam)? },
@@ -43,7 +47,11 @@ pub(crate) fn request(
         },
         attachment: interface,
         network: session.network.clone(),
-        routes: annotations.routes.iter().map(|route| Route { dst: route.dst, gw: route.gw }).collect(),
+        routes: annotations
+            .routes
+            .iter()
+            .map(|route| Route { dst: route.dst, gw: route.gw })
+            .collect(),
         sources: sources(annotations, ipam)?,
         named: named(call, conf)?,
         clean_gateway: ipam.clean_gateway,
@@ -60,7 +68,8 @@ fn owner(
 ) -> Result<Owner, CniError> {
     let owner = match (ipam.owner, pod, pod_uid) {
         (OwnerKind::Name, Some(pod), _) => {
-            let identity = if namespace.is_empty() { pod.clone() } else { format!("{namespace}/{pod}") };
+            let identity =
+                if namespace.is_empty() { pod.clone() } else { format!("{namespace}/{pod}") };
             Owner::identity(&name(&identity)?)
         }
         (OwnerKind::Name, None, _) => {
@@ -83,20 +92,23 @@ fn node(ipam: &Ipam) -> Result<Name, CniError> {
 }
 
 fn sources(annotations: PodAnnotations, ipam: &Ipam) -> Result<Sources, CniError> {
-    let names = |pools: spiderpool_kube::annotation::PoolNames| PoolNames { v4: pools.v4, v6: pools.v6 };
+    let names =
+        |pools: spiderpool_kube::annotation::PoolNames| PoolNames { v4: pools.v4, v6: pools.v6 };
     let mut per_nic = None;
     if let Some(nics) = annotations.ippools {
         let mut list = Vec::with_capacity(nics.len());
         for nic in nics {
             let attachment = nic.interface.as_deref().map(name).transpose()?;
-            list.push(NicPools { attachment, pools: names(nic.pools), clean_gateway: nic.clean_gateway });
+            list.push(NicPools {
+                attachment,
+                pools: names(nic.pools),
+                clean_gateway: nic.clean_gateway,
+            });
         }
         per_nic = Some(list);
     }
-    let configured = PoolNames {
-        v4: ipam.default_ipv4_ippool.clone(),
-        v6: ipam.default_ipv6_ippool.clone(),
-    };
+    let configured =
+        PoolNames { v4: ipam.default_ipv4_ippool.clone(), v6: ipam.default_ipv6_ippool.clone() };
     Ok(Sources {
         per_nic,
         pod: annotations.ippool.map(names),
@@ -112,7 +124,9 @@ fn named(call: &Call<PathBuf>, conf: &NetConf) -> Result<Vec<IpAddr>, CniError> 
     let listed = call.args.get("IP").map(String::as_str).unwrap_or_default();
     for text in listed.split(',').map(str::trim).filter(|text| !text.is_empty()) {
         let ip: spiderpool_cni::RequestedIp = text.parse().map_err(|_| {
-            let told = format!("`IP={listed}` in CNI_ARGS: `{text}` is not an address; write `IP=10.1.2.3`");
+            let told = format!(
+                "`IP={listed}` in CNI_ARGS: `{text}` is not an address; write `IP=10.1.2.3`"
+            );
             CniError::new(code::BAD_ENVIRONMENT, told)
         })?;
         named.push(ip.address);

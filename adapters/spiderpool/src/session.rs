@@ -26,12 +26,18 @@ pub(crate) struct Attachment {
 }
 
 impl Session {
-    pub(crate) fn start(verb: &str, conf: &NetConf, subject: Option<(&str, &str)>) -> Result<Self, CniError> {
+    pub(crate) fn start(
+        verb: &str,
+        conf: &NetConf,
+        subject: Option<(&str, &str)>,
+    ) -> Result<Self, CniError> {
         let started = Instant::now();
         let ipam = Ipam::of(conf)?;
         let (container, interface) = subject.unwrap_or_default();
-        let subject =
-            format!("verb={verb} network={} container={container} interface={interface}", conf.name);
+        let subject = format!(
+            "verb={verb} network={} container={container} interface={interface}",
+            conf.name
+        );
         let log = Log::open(&ipam, subject);
         let network = name(&conf.name)?;
         let end = started.checked_add(ipam.timeout());

@@ -51,8 +51,6 @@
 //! | 27 a static pod judged by its addresses | `only_a_release_by_hand_ends_an_identity` |
 //! | 29 all addresses announced on one interface | `an_answer_tells_interfaces_apart` |
 //! | 31 records without time, interface, node, container | `a_record_says_who_where_and_since_when` |
-//!
-//! [`Transaction`]: spiderpool_core::transaction::Transaction
 
 mod lab;
 mod owners;

@@ -19,7 +19,9 @@ pub(crate) fn run(call: &Call<PathBuf>, conf: &NetConf) -> Result<Value, CniErro
     let session = Session::start("ADD", conf, Some((&call.container_id, &call.ifname)))?;
     let allocated = allocate(&session, call, conf).map_err(|error| session.failed(error))?;
     for route in &allocated.unplaced {
-        session.log.warn(format!("no interface of the pod reaches the next hop of the route {route}"));
+        session
+            .log
+            .warn(format!("no interface of the pod reaches the next hop of the route {route}"));
     }
     let result = result(&session, &allocated, call, conf)?;
     let given: Vec<_> = result.ips.iter().map(|ip| ip.address.to_string()).collect();
@@ -27,7 +29,11 @@ pub(crate) fn run(call: &Call<PathBuf>, conf: &NetConf) -> Result<Value, CniErro
     Ok(result.lower(conf.version))
 }
 
-fn allocate(session: &Session, call: &Call<PathBuf>, conf: &NetConf) -> Result<Allocated, CniError> {
+fn allocate(
+    session: &Session,
+    call: &Call<PathBuf>,
+    conf: &NetConf,
+) -> Result<Allocated, CniError> {
     let of_store = |error: StoreError| failure::of_store(&error);
     let store = session.store().map_err(of_store)?;
     let ticket = store.revision().map_err(of_store)?;
@@ -38,13 +44,17 @@ fn allocate(session: &Session, call: &Call<PathBuf>, conf: &NetConf) -> Result<A
         .map_err(|error| failure::told(code::BAD_NETNS, &error))?;
     let extra = Extra { add: vec![witness], remove: Vec::new() };
     let request = request(session, call, conf, ticket)?;
-    match ask(&store, &request, &extra)? {
-        Ok(allocated) => Ok(allocated),
-        Err(refused) if is_exhausted(&refused) && reclaimed(session, &store)? => {
-            ask(&store, &request, &extra)?.map_err(of_store)
+    let before = store.revision().map_err(of_store)?;
+    let outcome = match ask(&store, &request, &extra)? {
+        Err(refused) if is_exhausted(&refused) => {
+            reclaim(session, &store)?;
+            // Whoever gave it back, this process or another one: there may be room now.
+            let changed = store.revision().map_err(of_store)? != before;
+            if changed { ask(&store, &request, &extra)? } else { Err(refused) }
         }
-        Err(refused) => Err(failure::of_store(&refused)),
-    }
+        outcome => outcome,
+    };
+    outcome.map_err(of_store)
 }
 
 fn ask(
@@ -54,7 +64,9 @@ fn ask(
 ) -> Result<Result<Allocated, StoreError>, CniError> {
     match store.execute(&Command::Allocate(request.clone()), moment()?, extra) {
         Ok(Answer::Allocated(allocated)) => Ok(Ok(allocated)),
-        Ok(other) => Err(CniError::new(code::INTERNAL, format!("an allocation was answered with {other:?}"))),
+        Ok(other) => {
+            Err(CniError::new(code::INTERNAL, format!("an allocation was answered with {other:?}")))
+        }
         Err(error) => Ok(Err(error)),
     }
 }
@@ -64,16 +76,18 @@ fn is_exhausted(error: &StoreError) -> bool {
     matches!(&**refusal, Refusal::Allocate(AllocateRefusal::Unsatisfied(_)))
 }
 
-/// Under pressure: gives back what a reboot or a lost DEL left behind; whether there was any.
-fn reclaimed(session: &Session, store: &Store) -> Result<bool, CniError> {
+/// Under pressure: gives back what a reboot or a lost DEL left behind.
+fn reclaim(session: &Session, store: &Store) -> Result<(), CniError> {
     let failed = |error| failure::told(code::IO_FAILURE, &error);
     let survey = spiderpool_host::survey(store).map_err(failed)?;
     let freed = spiderpool_host::sweep(store, &survey, moment()?).map_err(failed)?;
     for standing in &freed {
         let place = &standing.place;
-        session.log.warn(format!("reclaimed {} of {}, which is gone", place.address, standing.owner));
+        session
+            .log
+            .warn(format!("reclaimed {} of {}, which is gone", place.address, standing.owner));
     }
-    Ok(!freed.is_empty())
+    Ok(())
 }
 
 fn result(
@@ -82,9 +96,14 @@ fn result(
     call: &Call<PathBuf>,
     conf: &NetConf,
 ) -> Result<CniResult, CniError> {
-    let own = allocated.addresses.iter().filter(|granted| *granted.demand.attachment == *call.ifname);
+    let own =
+        allocated.addresses.iter().filter(|granted| *granted.demand.attachment == *call.ifname);
     let ips: Vec<_> = own
-        .map(|granted| IpConfig { address: granted.address, gateway: granted.gateway, interface: None })
+        .map(|granted| IpConfig {
+            address: granted.address,
+            gateway: granted.gateway,
+            interface: None,
+        })
         .collect();
     if ips.is_empty() {
         let told = format!("the answer has no address for `{}`", call.ifname);

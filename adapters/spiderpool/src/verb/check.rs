@@ -67,10 +67,10 @@ fn agree(held: &[IpNet], result: &CniResult) -> Result<(), CniError> {
 }
 
 fn in_namespace(call: &Call<PathBuf>, held: &[IpNet]) -> Result<(), CniError> {
-    let bad = |error: &(dyn std::error::Error + 'static)| CniError::caused_by(code::BAD_NETNS, error);
+    let bad =
+        |error: &(dyn std::error::Error + 'static)| CniError::caused_by(code::BAD_NETNS, error);
     let namespace = Namespace::by_path(&call.netns).map_err(|error| bad(&error))?;
-    let addresses =
-        namespace.run(|session| session.addresses()).map_err(|error| bad(&error))?;
+    let addresses = namespace.run(|session| session.addresses()).map_err(|error| bad(&error))?;
     for net in held {
         let address: IpAddr = net.addr();
         let on = |a: &&observe::Address| a.device == call.ifname && a.net.addr() == address;

@@ -35,7 +35,8 @@ fn collected(session: &Session, collect: Collect) -> Result<(), CniError> {
         store => store.map_err(of_store)?,
     };
     let now = moment()?;
-    let answer = store.execute(&Command::Collect(collect), now, &Extra::default()).map_err(of_store)?;
+    let answer =
+        store.execute(&Command::Collect(collect), now, &Extra::default()).map_err(of_store)?;
     let Answer::Freed(freed) = answer else { return Ok(()) };
     for standing in &freed {
         session.log.info(format!("collected {} of {}", standing.place.address, standing.owner));

@@ -3,10 +3,11 @@
 //! A full pool is not a node that is not ready: only a store or a configuration that cannot be
 //! used is.
 
-use crate::session::Session;
+use crate::session::{Session, moment, name};
 use spiderpool_cni::{CniError, NetConf, code};
+use spiderpool_core::command::Command;
 use spiderpool_core::view::View;
-use spiderpool_store::StoreError;
+use spiderpool_store::{Extra, StoreError};
 
 /// Says nothing when an ADD could be served.
 ///
@@ -14,13 +15,24 @@ use spiderpool_store::StoreError;
 /// Code 50 when the store cannot be used, or the configuration names pools that do not exist.
 pub(crate) fn run(conf: &NetConf) -> Result<(), CniError> {
     let session = Session::start("STATUS", conf, None).map_err(|error| unavailable(&error))?;
+    let now = moment().map_err(|error| session.failed(unavailable(&error)))?;
+    // Removing what no container can have writes nothing, but has to be allowed to: a store that is
+    // read-only serves no ADD.
+    let nobody = name("/").map_err(|error| unavailable(&error))?;
+    let probe = Extra { add: Vec::new(), remove: vec![(nobody, None)] };
     let missing = (session.store())
-        .and_then(|store| store.read(|view| missing(view, &session)))
-        .map_err(|error: StoreError| session.failed(unavailable(&crate::failure::of_store(&error))))?;
+        .and_then(|store| {
+            store.execute(&Command::Tidy { before_ms: 0 }, now, &probe)?;
+            store.read(|view| missing(view, &session))
+        })
+        .map_err(|error: StoreError| {
+            session.failed(unavailable(&crate::failure::of_store(&error)))
+        })?;
     if missing.is_empty() {
         return Ok(());
     }
-    let told = format!("network `{}` names pools that do not exist: {}", conf.name, missing.join(", "));
+    let told =
+        format!("network `{}` names pools that do not exist: {}", conf.name, missing.join(", "));
     Err(session.failed(CniError::new(code::NOT_AVAILABLE, told)))
 }
 
