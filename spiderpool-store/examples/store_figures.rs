@@ -116,14 +116,14 @@ fn add(store: &Store, number: u32) -> Result<(), Box<dyn Error>> {
         master: None,
         ticket: store.revision()? + 1,
     };
-    let extra = Extra { add: vec![witness], remove: Vec::new() };
+    let extra = Extra { add: vec![witness], ..Extra::default() };
     store.execute(&Command::Allocate(request), at(5), &extra)?;
     Ok(())
 }
 
 fn del(store: &Store, number: u32) -> Result<(), Box<dyn Error>> {
     let container = Name::new(&format!("{number:064x}"))?;
-    let extra = Extra { add: Vec::new(), remove: vec![(container.clone(), None)] };
+    let extra = Extra { remove: vec![(container.clone(), None)], ..Extra::default() };
     let release = Release { container, attachment: None, ticket: store.revision()? };
     store.execute(&Command::Release(release), at(6), &extra)?;
     Ok(())

@@ -19,7 +19,7 @@ use spiderpool_core::event::Revision;
 use spiderpool_core::moment::Moment;
 use spiderpool_core::refusal::{Obstacle, Shortlist};
 use spiderpool_core::request::Request;
-use spiderpool_core::view::View;
+use spiderpool_core::view::{Need, View};
 use std::borrow::Cow;
 
 /// How often a decision may ask for more before it is a bug.
@@ -91,6 +91,13 @@ impl Store {
     ) -> Result<Answer, StoreError> {
         let db = self.db();
         let tx = self.begin_write(&db)?;
+        let overtaken = witness::overtaken(&tx, extra)
+            .map_err(|error| self.site.sql("read the witnesses", error))?;
+        if let Some(witness) = overtaken {
+            let (container, attachment) =
+                (witness.container.to_string(), witness.attachment.to_string());
+            return Err(StoreError::Overtaken { container, attachment });
+        }
         let (answer, has_written) = self.carry_out(&tx, command, moment, is_tight)?;
         if self.note(&tx, extra)? || has_written {
             tx.commit().map_err(|error| self.site.sql("write the ledger", error))?;
@@ -135,6 +142,32 @@ impl Store {
         let mut loader = Loader::new(&tx, &self.site);
         let mut view = loader.start()?;
         settle(&mut loader, &mut view, |view| decide(view, &command, moment))
+    }
+
+    /// What a question about a part of the ledger gives, loading only what it looks at.
+    ///
+    /// # Errors
+    /// As any read: [`StoreError::Busy`], [`StoreError::Damaged`], [`StoreError::Fault`].
+    pub fn look<T>(&self, question: impl Fn(&View) -> Result<T, Need>) -> Result<T, StoreError> {
+        let db = self.db();
+        let tx = self.begin_read(&db)?;
+        let mut loader = Loader::new(&tx, &self.site);
+        let mut view = loader.start()?;
+        settle(&mut loader, &mut view, |view| question(view).map_err(Obstacle::Need))
+    }
+
+    /// Says nothing when an allocation could be written: the store is writable and has room.
+    ///
+    /// # Errors
+    /// [`StoreError::Full`], [`StoreError::ReadOnly`], and others as any write.
+    pub fn require_room(&self) -> Result<(), StoreError> {
+        ballast::require(&self.site)?;
+        let db = self.db();
+        let tx = self.begin_write(&db)?;
+        // Removing what is not there writes nothing, but has to be allowed to.
+        tx.execute("DELETE FROM witness WHERE container = ''", ())
+            .map_err(|error| self.site.sql("write the ledger", error))?;
+        Ok(())
     }
 
     /// Everything that is weighed for a request, whether it would succeed or not.

@@ -94,6 +94,16 @@ pub enum StoreError {
         /// The ledger file.
         path: PathBuf,
     },
+    /// What a command rested on has changed.
+    #[error(
+        "the namespace recorded for `{attachment}` of container `{container}` has changed since it was looked at; look again"
+    )]
+    Overtaken {
+        /// The container id.
+        container: String,
+        /// The interface.
+        attachment: String,
+    },
     /// The rules said no; nothing was written.
     #[error(transparent)]
     Refused(Box<Refusal>),

@@ -27,6 +27,9 @@ pub struct Extra {
     pub add: Vec<Witness>,
     /// Witnesses to remove: of one attachment, or of all of a container.
     pub remove: Vec<(Name, Option<Name>)>,
+    /// Witnesses that the command rests on: when one of them is not there or reads otherwise, nothing
+    /// is done ([`StoreError::Overtaken`]).
+    pub expect: Vec<Witness>,
 }
 
 impl Store {
@@ -55,6 +58,22 @@ impl Store {
     }
 }
 
+/// The first witness that is not as it was expected to be.
+pub(crate) fn overtaken<'a>(db: &Connection, extra: &'a Extra) -> SqlResult<Option<&'a Witness>> {
+    for witness in &extra.expect {
+        if stored(db, witness)?.as_deref() != Some(&witness.body) {
+            return Ok(Some(witness));
+        }
+    }
+    Ok(None)
+}
+
+fn stored(db: &Connection, witness: &Witness) -> SqlResult<Option<String>> {
+    db.prepare_cached("SELECT body FROM witness WHERE container = ?1 AND attachment = ?2")?
+        .query_row((witness.container.as_str(), witness.attachment.as_str()), |row| row.get(0))
+        .optional()
+}
+
 /// Writes what differs; `false` when nothing did.
 pub(crate) fn store(db: &Connection, extra: &Extra) -> SqlResult<bool> {
     let mut changed = 0;
@@ -69,15 +88,12 @@ pub(crate) fn store(db: &Connection, extra: &Extra) -> SqlResult<bool> {
         };
     }
     for witness in &extra.add {
-        let key = (witness.container.as_str(), witness.attachment.as_str());
-        let old: Option<String> = db
-            .prepare_cached("SELECT body FROM witness WHERE container = ?1 AND attachment = ?2")?
-            .query_row(key, |row| row.get(0))
-            .optional()?;
+        let old = stored(db, witness)?;
         if old.as_deref() != Some(&witness.body) {
-            changed += db
-                .prepare_cached("INSERT OR REPLACE INTO witness VALUES (?1, ?2, ?3)")?
-                .execute((key.0, key.1, &witness.body))?;
+            changed +=
+                db.prepare_cached("INSERT OR REPLACE INTO witness VALUES (?1, ?2, ?3)")?.execute(
+                    (witness.container.as_str(), witness.attachment.as_str(), &witness.body),
+                )?;
         }
     }
     Ok(changed > 0)

@@ -240,7 +240,7 @@ fn a_read_only_disk_can_be_read() {
 fn extras_and_commands_are_one() {
     let place = tempfile::tempdir().unwrap();
     let store = small(&place.path().join("s"));
-    let extra = Extra { add: vec![lab::witness("c9")], remove: Vec::new() };
+    let extra = Extra { add: vec![lab::witness("c9")], ..Extra::default() };
     store.execute(&add("missing", "c9", 99), at(5), &extra).unwrap_err();
     assert_eq!(store.witnesses().unwrap(), Vec::new(), "a refusal keeps nothing");
     store.execute(&add("p", "c9", 99), at(6), &extra).unwrap();
@@ -249,7 +249,7 @@ fn extras_and_commands_are_one() {
         .execute(
             &Command::Tidy { before_ms: 0 },
             at(7),
-            &Extra { add: Vec::new(), remove: vec![(name("c9"), None)] },
+            &Extra { remove: vec![(name("c9"), None)], ..Extra::default() },
         )
         .unwrap();
     assert_eq!(store.witnesses().unwrap(), Vec::new());

@@ -8,8 +8,8 @@
 //! Invariants:
 //! 1. What cannot be known is never reclaimed, nor is what belongs to a static identity
 //!    (`only_the_dead_are_swept`).
-//! 2. A reclaim presents the generation that was surveyed, and passes over containers whose witnesses
-//!    have changed since, so that one that came back in the meantime loses nothing
+//! 2. A reclaim presents the generation that was surveyed, and is committed only if the witnesses are
+//!    what they were, so that a container that came back in the meantime loses nothing
 //!    (`a_container_that_came_back_keeps_its_address`).
 
 mod moment;
@@ -19,4 +19,4 @@ mod sweep;
 mod tests;
 
 pub use moment::{BadClock, moment};
-pub use sweep::{Death, Survey, SweepError, survey, sweep, witness};
+pub use sweep::{Fate, Judged, Survey, SweepError, survey, sweep, witness};

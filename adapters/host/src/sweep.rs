@@ -5,38 +5,81 @@ use spiderpool_core::event::Ending;
 use spiderpool_core::moment::Moment;
 use spiderpool_core::name::Name;
 use spiderpool_core::owner::{Owner, Stage};
+use spiderpool_core::view::Found;
 use spiderpool_netlink::witness::WitnessFault;
 use spiderpool_netlink::{Verdict, Witness};
 use spiderpool_store::{Extra, Store, StoreError, Witness as Stored};
 use std::collections::{BTreeMap, BTreeSet};
+use std::{fmt, fs};
 use thiserror::Error;
 
-/// An allocation whose namespace is certainly gone.
+/// What became of an allocation's namespace.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Death {
+pub enum Fate {
+    /// It was made before the last boot.
+    OtherBoot,
+    /// Its namespace is gone in this boot.
+    Dead {
+        /// What shows it.
+        why: String,
+    },
+    /// It was granted ahead, and nothing that is attached is left of its container.
+    Abandoned,
+    /// It lives, for all that is known.
+    Alive,
+    /// It belongs to a static identity, which keeps it without a pod.
+    Static,
+    /// It cannot be known.
+    Unknown {
+        /// What is in the way.
+        why: String,
+    },
+}
+
+impl Fate {
+    /// Whether it is certain that nobody uses the address any more.
+    #[must_use]
+    pub const fn is_over(&self) -> bool {
+        match self {
+            Self::OtherBoot | Self::Dead { .. } | Self::Abandoned => true,
+            Self::Alive | Self::Static | Self::Unknown { .. } => false,
+        }
+    }
+}
+
+impl fmt::Display for Fate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::OtherBoot => f.write_str("made before the last boot"),
+            Self::Dead { why } => write!(f, "its namespace is gone: {why}"),
+            Self::Abandoned => {
+                f.write_str("granted ahead, and nothing attached is left of its container")
+            }
+            Self::Alive => f.write_str("alive"),
+            Self::Static => f.write_str("a static identity keeps it"),
+            Self::Unknown { why } => write!(f, "unknown: {why}"),
+        }
+    }
+}
+
+/// An allocation and what became of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Judged {
     /// What to present to give it back.
     pub claim: Claim,
-    /// The text of its owner.
-    pub owner: String,
-    /// Its container id.
+    /// Its container id; empty while there is none.
     pub container: String,
     /// Its interface.
     pub attachment: Name,
-    /// The pool it was granted through.
-    pub pool: Name,
-    /// What shows that it is gone.
-    pub why: String,
+    /// What became of its namespace.
+    pub fate: Fate,
 }
 
 /// What all witnesses of a store say.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Survey {
-    /// Allocations that can be given back.
-    pub dead: Vec<Death>,
-    /// Allocations of which it cannot be known, each with what was in the way.
-    pub unknown: Vec<(Place, String)>,
-    /// How many allocations live, for all that is known.
-    pub alive: usize,
+    /// Every allocation, in the order of its address.
+    pub judged: Vec<Judged>,
     /// The witnesses that were judged.
     seen: BTreeSet<Stored>,
     /// Attachments that have a witness and hold nothing.
@@ -64,97 +107,109 @@ pub fn witness(container: &Name, attachment: &Name, netns: &str) -> Result<Store
     Ok(Stored { container: container.clone(), attachment: attachment.clone(), body })
 }
 
-/// Judges every allocation by its witness. What was granted ahead shares the fate of its
-/// container; an allocation without a witness is unknown, and one of a static identity lives.
+/// Judges every allocation by its witness. What was granted ahead shares the fate of what is attached
+/// of its container.
 ///
 /// # Errors
 /// [`SweepError`] when the store cannot be read.
 pub fn survey(store: &Store) -> Result<Survey, SweepError> {
     let witnesses = store.witnesses()?;
-    let judged = judge(&witnesses);
+    let bodies: BTreeMap<_, _> = witnesses
+        .iter()
+        .map(|stored| ((&*stored.container, &*stored.attachment), stored.body.as_str()))
+        .collect();
+    let boot_id = boot_id();
     let view = store.load_all()?;
+    let allocations: Vec<_> =
+        view.allocations().map_err(|need| SweepError::Incomplete(need.to_string()))?.collect();
     let mut survey = Survey::default();
+    let mut attached: BTreeMap<&str, Fate> = BTreeMap::new();
     let mut used = BTreeSet::new();
-    let allocations =
-        view.allocations().map_err(|need| SweepError::Incomplete(need.to_string()))?;
-    for found in allocations {
-        let allocation = &found.allocation;
-        let place = Place { space: found.key.space.clone(), address: found.address() };
-        let is_static = Owner::parse(allocation.owner).is_ok_and(|owner| owner.is_static());
-        let attachment = allocation.placement.attachment.clone();
-        used.insert((allocation.container.to_owned(), attachment.to_string()));
-        if is_static {
-            survey.alive += 1;
-            continue;
+    for found in &allocations {
+        let (container, nic) =
+            (found.allocation.container, &*found.allocation.placement.attachment);
+        let fate = fate(found, bodies.get(&(container, nic)).copied(), &boot_id);
+        if found.allocation.stage == Stage::Attached {
+            let of_container = attached.entry(container).or_insert_with(|| fate.clone());
+            if !fate.is_over() {
+                *of_container = fate.clone();
+            }
         }
-        let of_container = judged.get(allocation.container);
-        let verdict = of_container.and_then(|nics| match allocation.stage {
-            Stage::Ahead => nics.values().next(),
-            Stage::Attached | Stage::Detached => nics.get(&*attachment),
-        });
-        match verdict {
-            Some(Verdict::Alive) => survey.alive += 1,
-            Some(Verdict::Gone { why }) => survey.dead.push(Death {
-                claim: Claim { place, generation: allocation.generation },
-                owner: allocation.owner.to_owned(),
-                container: allocation.container.to_owned(),
-                attachment,
-                pool: allocation.placement.pool.clone(),
-                why: why.clone(),
-            }),
-            Some(Verdict::Unknown { why }) => survey.unknown.push((place, why.clone())),
-            None => survey.unknown.push((place, "no namespace was recorded for it".to_owned())),
+        used.insert((container, nic));
+        survey.judged.push(judged(found, fate));
+    }
+    for (found, judged) in allocations.iter().zip(&mut survey.judged) {
+        if found.allocation.stage == Stage::Ahead && judged.fate != Fate::Static {
+            let siblings = attached.get(found.allocation.container);
+            judged.fate = siblings.cloned().unwrap_or(Fate::Abandoned);
         }
     }
     let key = |stored: &Stored| (stored.container.clone(), stored.attachment.clone());
-    let is_idle =
-        |(container, nic): &(Name, Name)| !used.contains(&(container.to_string(), nic.to_string()));
+    let is_idle = |(container, nic): &(Name, Name)| !used.contains(&(&**container, &**nic));
     survey.idle = witnesses.iter().map(key).filter(is_idle).collect();
     survey.seen = witnesses.into_iter().collect();
     Ok(survey)
 }
 
-type Judged = BTreeMap<String, BTreeMap<String, Verdict>>;
-
-fn judge(witnesses: &[Stored]) -> Judged {
-    let mut judged = Judged::new();
-    for stored in witnesses {
-        let verdict = match serde_json::from_str::<Witness>(&stored.body) {
-            Ok(witness) => witness.judge(),
-            Err(error) => Verdict::Unknown { why: format!("its witness cannot be read: {error}") },
-        };
-        let nics = judged.entry(stored.container.to_string()).or_default();
-        nics.insert(stored.attachment.to_string(), verdict);
+fn judged(found: &Found<'_>, fate: Fate) -> Judged {
+    let place = Place { space: found.key.space.clone(), address: found.address() };
+    Judged {
+        claim: Claim { place, generation: found.allocation.generation },
+        container: found.allocation.container.to_owned(),
+        attachment: found.allocation.placement.attachment.clone(),
+        fate,
     }
-    judged
 }
 
-/// Gives back what a survey found dead, together with the witnesses that are of no use any more.
+fn fate(found: &Found<'_>, body: Option<&str>, boot_id: &str) -> Fate {
+    if Owner::parse(found.allocation.owner).is_ok_and(|owner| owner.is_static()) {
+        return Fate::Static;
+    }
+    let Some(body) = body else { return Fate::Unknown { why: "it has no witness".to_owned() } };
+    let witness = match serde_json::from_str::<Witness>(body) {
+        Ok(witness) => witness,
+        Err(_) => return Fate::Unknown { why: "its witness cannot be read".to_owned() },
+    };
+    match witness.judge() {
+        Verdict::Alive => Fate::Alive,
+        Verdict::Unknown { why } => Fate::Unknown { why },
+        Verdict::Gone { .. } if witness.boot_id != boot_id => Fate::OtherBoot,
+        Verdict::Gone { why } => Fate::Dead { why },
+    }
+}
+
+fn boot_id() -> String {
+    let read = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
+    read.trim().to_owned()
+}
+
+/// Gives back what a survey found to be over, as far as `takes` says, together with the witnesses that
+/// are of no use any more. Nothing is done when a witness has changed since: survey again then.
 ///
 /// # Errors
-/// [`SweepError`] when the store cannot be written.
-pub fn sweep(store: &Store, survey: &Survey, moment: Moment) -> Result<Vec<Standing>, SweepError> {
-    // Asking again for what is held leaves its generation, but not its witness.
-    let still: BTreeSet<Stored> = store.witnesses()?.into_iter().collect();
-    let changed: BTreeSet<_> = survey
-        .seen
-        .symmetric_difference(&still)
-        .map(|stored| stored.container.to_string())
-        .collect();
-    let dead: Vec<_> = survey.dead.iter().filter(|d| !changed.contains(&d.container)).collect();
-    let claims: Vec<_> = dead.iter().map(|death| death.claim.clone()).collect();
-    let idle = survey.idle.iter().filter(|(container, _)| !changed.contains(&**container));
-    let mut remove: Vec<_> =
-        idle.map(|(container, nic)| (container.clone(), Some(nic.clone()))).collect();
-    let swept = dead
+/// [`SweepError`] when the store cannot be written, or has been overtaken.
+pub fn sweep(
+    store: &Store,
+    survey: &Survey,
+    takes: impl Fn(&Fate) -> bool,
+    moment: Moment,
+) -> Result<Vec<Standing>, SweepError> {
+    let going: Vec<_> =
+        survey.judged.iter().filter(|one| one.fate.is_over() && takes(&one.fate)).collect();
+    let claims: Vec<_> = going.iter().map(|one| one.claim.clone()).collect();
+    let swept = going
         .iter()
-        .filter_map(|d| Some((Name::new(&d.container).ok()?, Some(d.attachment.clone()))));
-    remove.extend(swept);
+        .filter_map(|one| Some((Name::new(&one.container).ok()?, one.attachment.clone())));
+    let remove: BTreeSet<_> = survey.idle.iter().cloned().chain(swept).collect();
     if claims.is_empty() && remove.is_empty() {
         return Ok(Vec::new());
     }
+    let containers: BTreeSet<_> = remove.iter().map(|(container, _)| container).collect();
+    let rests_on = |stored: &&Stored| containers.contains(&stored.container);
+    let expect = survey.seen.iter().filter(rests_on).cloned().collect();
+    let remove = remove.iter().map(|(container, nic)| (container.clone(), Some(nic.clone())));
+    let extra = Extra { remove: remove.collect(), expect, ..Extra::default() };
     let reclaim = Command::Reclaim(Reclaim { claims, statics: false, ending: Ending::Reclaimed });
-    let extra = Extra { add: Vec::new(), remove };
     match store.execute(&reclaim, moment, &extra) {
         Ok(Answer::Freed(freed)) => Ok(freed),
         Ok(_) => Ok(Vec::new()),

@@ -1,13 +1,13 @@
 //! The sweep on a real store, with witnesses of this process, of another boot, and of nothing.
 
-use super::{survey, sweep};
+use super::{Fate, SweepError, survey, sweep};
 use spiderpool_core::command::{Answer, Command, Release};
 use spiderpool_core::definition::{Pool, PoolDraft};
 use spiderpool_core::moment::Moment;
 use spiderpool_core::name::Name;
 use spiderpool_core::owner::{Holder, Owner};
 use spiderpool_core::request::{FamilyPolicy, PoolNames, Request, Sources, Subject};
-use spiderpool_store::{Extra, OpenOptions, Store, Witness};
+use spiderpool_store::{Extra, OpenOptions, Store, StoreError, Witness};
 use std::collections::BTreeSet;
 use tempfile::TempDir;
 
@@ -58,7 +58,7 @@ impl Lab {
             master: None,
             ticket: self.store.revision().unwrap() + 1,
         };
-        let extra = Extra { add: witness.into_iter().collect(), remove: Vec::new() };
+        let extra = Extra { add: witness.into_iter().collect(), ..Extra::default() };
         let answer = self.store.execute(&Command::Allocate(request), NOW, &extra).unwrap();
         let Answer::Allocated(allocated) = answer else { panic!("no address in {answer:?}") };
         allocated.addresses[0].address.addr().to_string()
@@ -76,7 +76,7 @@ impl Lab {
 
     fn swept(&self) -> BTreeSet<String> {
         let survey = survey(&self.store).unwrap();
-        let freed = sweep(&self.store, &survey, NOW).unwrap();
+        let freed = sweep(&self.store, &survey, |_| true, NOW).unwrap();
         freed.iter().map(|standing| standing.place.address.to_string()).collect()
     }
 }
@@ -108,8 +108,12 @@ fn only_the_dead_are_swept() {
     let fixed = Owner::identity(&name("default/web-0")).unwrap();
     let fixed = lab.add("fixed", &fixed, Some(rebooted("fixed")));
     let found = survey(&lab.store).unwrap();
-    assert_eq!((found.dead.len(), found.unknown.len(), found.alive), (1, 2, 2));
-    assert!(found.dead[0].why.contains("rebooted"), "{found:?}");
+    let count =
+        |is_it: fn(&Fate) -> bool| found.judged.iter().filter(|one| is_it(&one.fate)).count();
+    assert_eq!(count(|fate| *fate == Fate::OtherBoot), 1);
+    assert_eq!(count(|fate| matches!(fate, Fate::Unknown { .. })), 2);
+    assert_eq!((count(|fate| *fate == Fate::Alive), count(|fate| *fate == Fate::Static)), (1, 1));
+    assert_eq!(sweep(&lab.store, &found, |_| false, NOW).unwrap(), []);
     assert_eq!(lab.swept(), texts(&[&dead]));
     assert_eq!(lab.held(), texts(&[&living, &silent, &garbled, &fixed]));
     assert_eq!(lab.swept(), BTreeSet::new());
@@ -122,20 +126,21 @@ fn a_container_that_came_back_keeps_its_address() {
     let second = lab.plain("c2", Some(rebooted("c2")));
     let third = lab.plain("c3", Some(rebooted("c3")));
     let found = survey(&lab.store).unwrap();
-    assert_eq!(found.dead.len(), 3);
+    assert!(found.judged.iter().all(|one| one.fate == Fate::OtherBoot), "{found:?}");
     // The first was started again with the same id: same grant, new namespace.
     assert_eq!(lab.plain("c1", Some(alive("c1"))), first);
     // The second was detached and attached again.
     let release = Release { container: name("c2"), attachment: None, ticket: 0 };
-    let extra = Extra { add: Vec::new(), remove: vec![(name("c2"), None)] };
+    let extra = Extra { remove: vec![(name("c2"), None)], ..Extra::default() };
     lab.store.execute(&Command::Release(release), NOW, &extra).unwrap();
     assert_eq!(lab.plain("c2", Some(alive("c2"))), second);
-    let freed = sweep(&lab.store, &found, NOW).unwrap();
-    assert_eq!(freed.len(), 1);
-    assert_eq!(freed[0].place.address.to_string(), third);
+    let overtaken = sweep(&lab.store, &found, |_| true, NOW).unwrap_err();
+    assert!(matches!(overtaken, SweepError::Store(StoreError::Overtaken { .. })), "{overtaken}");
+    assert_eq!(lab.swept(), texts(&[&third]));
     assert_eq!(lab.held(), texts(&[&first, &second]));
     // Both keep their witnesses, so that they can be judged again.
-    assert_eq!(survey(&lab.store).unwrap().alive, 2);
+    let again = survey(&lab.store).unwrap();
+    assert!(again.judged.iter().all(|one| one.fate == Fate::Alive), "{again:?}");
 }
 
 #[test]

@@ -30,7 +30,9 @@ pub(crate) const MISMATCH: u32 = 104;
 pub(crate) fn of_store(error: &StoreError) -> CniError {
     match error {
         StoreError::Refused(refusal) => of_refusal(refusal),
-        StoreError::Busy { .. } | StoreError::Replaced { .. } => told(code::TRY_AGAIN_LATER, error),
+        StoreError::Busy { .. } | StoreError::Replaced { .. } | StoreError::Overtaken { .. } => {
+            told(code::TRY_AGAIN_LATER, error)
+        }
         StoreError::Full { .. } | StoreError::ReadOnly { .. } => told(NO_ROOM, error),
         StoreError::Missing { .. }
         | StoreError::Lost { .. }

@@ -32,7 +32,7 @@ impl Session {
         subject: Option<(&str, &str)>,
     ) -> Result<Self, CniError> {
         let started = Instant::now();
-        let ipam = Ipam::of(conf)?;
+        let ipam = if verb == "DEL" { Ipam::lenient(conf) } else { Ipam::of(conf)? };
         let (container, interface) = subject.unwrap_or_default();
         let subject = format!(
             "verb={verb} network={} container={container} interface={interface}",

@@ -22,7 +22,7 @@ fn rewrite(lab: &Lab, container: &str, edit: impl FnOnce(&str) -> String) {
     let old = witnesses.into_iter().find(|witness| *witness.container == *container).unwrap();
     let body = edit(&old.body);
     assert_ne!(body, old.body);
-    let extra = Extra { add: vec![Witness { body, ..old }], remove: Vec::new() };
+    let extra = Extra { add: vec![Witness { body, ..old }], ..Extra::default() };
     // A release of nothing: a commit that carries the witness.
     let release = Release { container: name("nobody"), attachment: None, ticket: 0 };
     store.execute(&Command::Release(release), Moment { now_ms: 2, seed: 2 }, &extra).unwrap();

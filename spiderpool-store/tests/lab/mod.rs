@@ -103,13 +103,13 @@ pub(crate) fn attach(
     now_ms: u64,
 ) -> Result<IpAddr, StoreError> {
     let ticket = store.revision()? + 1;
-    let extra = Extra { add: vec![witness(container)], remove: Vec::new() };
+    let extra = Extra { add: vec![witness(container)], ..Extra::default() };
     store.execute(&add(pool, container, ticket), at(now_ms), &extra).map(|answer| address(&answer))
 }
 
 pub(crate) fn detach(store: &Store, container: &str, now_ms: u64) -> Result<Answer, StoreError> {
     let ticket = store.revision()?;
-    let extra = Extra { add: Vec::new(), remove: vec![(name(container), None)] };
+    let extra = Extra { remove: vec![(name(container), None)], ..Extra::default() };
     store.execute(&del(container, ticket), at(now_ms), &extra)
 }
 

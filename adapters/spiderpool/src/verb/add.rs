@@ -8,8 +8,12 @@ use spiderpool_cni::{Call, CniError, CniResult, Dns, IpConfig, NetConf, Route, c
 use spiderpool_core::command::{Allocated, Answer, Command};
 use spiderpool_core::refusal::{AllocateRefusal, Refusal};
 use spiderpool_core::request::Request;
+use spiderpool_host::SweepError;
 use spiderpool_store::{Extra, Store, StoreError};
 use std::path::PathBuf;
+
+/// How often a sweep begins anew when containers come and go meanwhile.
+const SWEEPS: u32 = 8;
 
 /// Allocates for one interface, and answers in the version that was asked.
 ///
@@ -42,7 +46,7 @@ fn allocate(
     let netns = call.netns.to_string_lossy();
     let witness = spiderpool_host::witness(&container, &interface, &netns)
         .map_err(|error| failure::told(code::BAD_NETNS, &error))?;
-    let extra = Extra { add: vec![witness], remove: Vec::new() };
+    let extra = Extra { add: vec![witness], ..Extra::default() };
     let request = request(session, call, conf, ticket)?;
     let before = store.revision().map_err(of_store)?;
     let outcome = match ask(&store, &request, &extra)? {
@@ -78,9 +82,15 @@ fn is_exhausted(error: &StoreError) -> bool {
 
 /// Under pressure: gives back what a reboot or a lost DEL left behind.
 fn reclaim(session: &Session, store: &Store) -> Result<(), CniError> {
-    let failed = |error| failure::told(code::IO_FAILURE, &error);
-    let survey = spiderpool_host::survey(store).map_err(failed)?;
-    let freed = spiderpool_host::sweep(store, &survey, moment()?).map_err(failed)?;
+    let failed = |error: &SweepError| failure::told(code::IO_FAILURE, error);
+    let mut tries = 0..SWEEPS;
+    let freed = loop {
+        let survey = spiderpool_host::survey(store).map_err(|error| failed(&error))?;
+        match spiderpool_host::sweep(store, &survey, |_| true, moment()?) {
+            Err(SweepError::Store(StoreError::Overtaken { .. })) if tries.next().is_some() => {}
+            outcome => break outcome.map_err(|error| failed(&error))?,
+        }
+    };
     for standing in &freed {
         let place = &standing.place;
         session

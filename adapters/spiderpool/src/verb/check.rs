@@ -4,7 +4,7 @@ use crate::failure::MISMATCH;
 use crate::session::{Attachment, Session};
 use ipnet::IpNet;
 use spiderpool_cni::{Call, CniError, CniResult, NetConf, code};
-use spiderpool_core::view::View;
+use spiderpool_core::view::{Need, View};
 use spiderpool_netlink::{Namespace, observe};
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -22,7 +22,7 @@ fn check(session: &Session, call: &Call<PathBuf>, conf: &NetConf) -> Result<(), 
     let attachment = Attachment::of(call)?;
     let held = session
         .store()
-        .and_then(|store| store.read(|view| held(view, &attachment)))
+        .and_then(|store| store.look(|view| held(view, &attachment)))
         .map_err(|error| crate::failure::of_store(&error))?;
     if held.is_empty() {
         return Err(mismatch(format!(
@@ -41,14 +41,17 @@ fn mismatch(told: String) -> CniError {
 }
 
 /// The addresses that the store has for an attachment, each with its pool's prefix length.
-fn held(view: &View, attachment: &Attachment) -> Vec<IpNet> {
-    let found = view.held_in(&attachment.container).unwrap_or_default();
-    let own = found.iter().filter(|f| f.allocation.placement.attachment == attachment.interface);
-    own.filter_map(|found| {
-        let entry = view.pool(&found.allocation.placement.pool).ok().flatten()?;
-        IpNet::new(found.address(), entry.pool.prefix().prefix_len()).ok()
-    })
-    .collect()
+fn held(view: &View, attachment: &Attachment) -> Result<Vec<IpNet>, Need> {
+    let mut held = Vec::new();
+    for found in view.held_in(&attachment.container)? {
+        if found.allocation.placement.attachment != attachment.interface {
+            continue;
+        }
+        let entry = view.pool(&found.allocation.placement.pool)?;
+        let length = entry.map(|entry| entry.pool.prefix().prefix_len());
+        held.extend(length.and_then(|length| IpNet::new(found.address(), length).ok()));
+    }
+    Ok(held)
 }
 
 /// The previous result lists every address that the store has; it may list others of a chain.

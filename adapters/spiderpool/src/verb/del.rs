@@ -45,8 +45,10 @@ fn release(
         let ticket = store.revision()?;
         // Where no lock file can be made the commit itself still takes its turn.
         let _turn = store.lock_container(&container, session.patience).ok();
-        let extra =
-            Extra { add: Vec::new(), remove: vec![(container.clone(), Some(interface.clone()))] };
+        let extra = Extra {
+            remove: vec![(container.clone(), Some(interface.clone()))],
+            ..Extra::default()
+        };
         let release =
             Release { container: container.clone(), attachment: Some(interface.clone()), ticket };
         store.execute(&Command::Release(release), moment, &extra)

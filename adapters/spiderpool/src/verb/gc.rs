@@ -45,7 +45,7 @@ fn collected(session: &Session, collect: Collect) -> Result<(), CniError> {
         let container = spiderpool_core::name::Name::new(&standing.container).ok()?;
         Some((container, Some(standing.attachment.clone())))
     });
-    let extra = Extra { add: Vec::new(), remove: gone.collect() };
+    let extra = Extra { remove: gone.collect(), ..Extra::default() };
     let tidy = Command::Tidy { before_ms: now.now_ms.saturating_sub(TOMBSTONES_MS) };
     store.execute(&tidy, moment()?, &extra).map_err(of_store)?;
     Ok(())

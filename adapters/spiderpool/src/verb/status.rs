@@ -3,11 +3,10 @@
 //! A full pool is not a node that is not ready: only a store or a configuration that cannot be
 //! used is.
 
-use crate::session::{Session, moment, name};
+use crate::session::Session;
 use spiderpool_cni::{CniError, NetConf, code};
-use spiderpool_core::command::Command;
-use spiderpool_core::view::View;
-use spiderpool_store::{Extra, StoreError};
+use spiderpool_core::view::{Need, View};
+use spiderpool_store::StoreError;
 
 /// Says nothing when an ADD could be served.
 ///
@@ -15,15 +14,10 @@ use spiderpool_store::{Extra, StoreError};
 /// Code 50 when the store cannot be used, or the configuration names pools that do not exist.
 pub(crate) fn run(conf: &NetConf) -> Result<(), CniError> {
     let session = Session::start("STATUS", conf, None).map_err(|error| unavailable(&error))?;
-    let now = moment().map_err(|error| session.failed(unavailable(&error)))?;
-    // Removing what no container can have writes nothing, but has to be allowed to: a store that is
-    // read-only serves no ADD.
-    let nobody = name("/").map_err(|error| unavailable(&error))?;
-    let probe = Extra { add: Vec::new(), remove: vec![(nobody, None)] };
     let missing = (session.store())
         .and_then(|store| {
-            store.execute(&Command::Tidy { before_ms: 0 }, now, &probe)?;
-            store.read(|view| missing(view, &session))
+            store.require_room()?;
+            store.look(|view| missing(view, &session))
         })
         .map_err(|error: StoreError| {
             session.failed(unavailable(&crate::failure::of_store(&error)))
@@ -41,9 +35,14 @@ fn unavailable(error: &CniError) -> CniError {
 }
 
 /// The pools that the configuration names one by one and that are not there.
-fn missing(view: &View, session: &Session) -> Vec<String> {
+fn missing(view: &View, session: &Session) -> Result<Vec<String>, Need> {
     let ipam = &session.ipam;
-    let named = ipam.default_ipv4_ippool.iter().chain(&ipam.default_ipv6_ippool);
-    let exact = named.filter(|name| !name.contains(['*', '?', '[']));
-    exact.filter(|name| matches!(view.pool(name), Ok(None))).cloned().collect()
+    let mut missing = Vec::new();
+    for name in ipam.default_ipv4_ippool.iter().chain(&ipam.default_ipv6_ippool) {
+        let is_exact = !name.contains(['*', '?', '[']);
+        if is_exact && view.pool(name)?.is_none() {
+            missing.push(name.clone());
+        }
+    }
+    Ok(missing)
 }

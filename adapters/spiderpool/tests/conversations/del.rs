@@ -74,6 +74,17 @@ fn bad_wishes_do_not_keep_a_container() {
 }
 
 #[test]
+fn a_configuration_gone_bad_does_not_keep_a_container() {
+    let mut talk = Talk::new("del-bad-configuration", Lab::new());
+    let add = talk.lab.add("c1");
+    talk.say(&add).ok();
+    talk.say(&talk.lab.add("c2").ipam("owner", "uid")).expect(6);
+    let del = talk.lab.del("c1").ipam("owner", "uid");
+    talk.say(&del).ok();
+    assert_eq!(talk.held(), 0);
+}
+
+#[test]
 fn a_failed_add_is_followed_by_del() {
     let mut talk = Talk::new("del-after-failed-add", Lab::new());
     let add = talk.lab.add("c1").netns("/run/netns/sp-nowhere");

@@ -6,18 +6,15 @@
 
 use crate::failure::{Exit, Failure};
 use crate::help::after;
-use crate::listing::{Row, State, parse_name, rows};
+use crate::listing::{Row, State, rows};
 use crate::session::Session;
 use crate::table::{Table, counted};
 use clap::Args;
 use serde::Serialize;
-use spiderpool_core::command::{Answer, Claim, Command, Reclaim as Reclaimed};
-use spiderpool_core::event::Ending;
-use spiderpool_core::owner::Stage;
-use spiderpool_netlink::witness::{Verdict, Witness};
-use spiderpool_store::{Extra, Store};
+use spiderpool_core::command::Claim;
+use spiderpool_host::{Fate, Survey, SweepError};
+use spiderpool_store::Store;
 use std::collections::BTreeMap;
-use std::fs;
 
 /// Take back addresses whose pods are gone: after a reboot, or when no DEL came
 ///
@@ -44,23 +41,6 @@ pub(crate) struct Reclaim {
     yes: bool,
 }
 
-/// An allocation, and what became of its namespace.
-#[derive(Clone, Debug, PartialEq, Eq)]
-enum Judgement {
-    /// It was made before the last boot.
-    OtherBoot,
-    /// Its namespace is gone.
-    Dead(String),
-    /// It was granted ahead, and nothing attached is left of its container.
-    Abandoned,
-    /// It lives.
-    Alive,
-    /// Nothing certain is known.
-    Unknown(String),
-    /// A static identity keeps its address without a pod.
-    Static,
-}
-
 /// One allocation in the answer; the names of the fields are a promise.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -74,112 +54,52 @@ struct Judged {
 impl Reclaim {
     pub(crate) fn run(self, session: &Session) -> Result<Exit, Failure> {
         let store = session.look()?;
-        let judged = self.judge(&store)?;
-        let going: Vec<&Judged> = judged.iter().filter(|judged| judged.goes).collect();
+        let survey = spiderpool_host::survey(&store).map_err(failed)?;
+        let judged = self.judge(&store, &survey)?;
+        let going = judged.iter().filter(|judged| judged.goes).count();
         session.show(&judged, || print(session, &judged))?;
-        if self.dry_run || going.is_empty() {
+        if self.dry_run || going == 0 {
             return Ok(Exit::Done);
         }
-        session.confirm(&format!("give {} back?", counted(going.len(), "address")), self.yes)?;
-        let freed = give_back(session, &going)?;
-        session.note(&format!("{} reclaimed", counted(freed, "address")));
+        session.confirm(&format!("give {} back?", counted(going, "address")), self.yes)?;
+        let takes = |fate: &Fate| self.takes(fate);
+        let freed = spiderpool_host::sweep(&session.open()?, &survey, takes, session.moment())
+            .map_err(failed)?;
+        session.note(&format!("{} reclaimed", counted(freed.len(), "address")));
         Ok(Exit::Done)
     }
 
-    fn judge(&self, store: &Store) -> Result<Vec<Judged>, Failure> {
-        let witnesses = store.witnesses()?;
-        let bodies: BTreeMap<(&str, &str), &str> = witnesses
-            .iter()
-            .map(|witness| ((&*witness.container, &*witness.attachment), witness.body.as_str()))
-            .collect();
-        let boot_id = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
-        let mut rows = rows(&store.load_all()?)?;
-        rows.retain(|row| row.state == State::Allocated);
-        let judgements: Vec<_> = rows
-            .iter()
-            .map(|row| {
-                let body = bodies.get(&(row.container.as_str(), row.attachment.as_str())).copied();
-                judge(row, body, boot_id.trim())
+    /// Every allocation as lists show it, with what becomes of it.
+    fn judge(&self, store: &Store, survey: &Survey) -> Result<Vec<Judged>, Failure> {
+        let fates: BTreeMap<_, _> =
+            survey.judged.iter().map(|one| (&one.claim, &one.fate)).collect();
+        let rows = rows(&store.load_all()?)?;
+        let allocated = rows.into_iter().filter(|row| row.state == State::Allocated);
+        Ok(allocated
+            .filter_map(|row| {
+                let generation = row.generation.unwrap_or_default();
+                let fate = fates.get(&Claim { place: row.place(), generation })?;
+                Some(Judged { goes: self.takes(fate), why: fate.to_string(), row })
             })
-            .collect();
-        let mut judged = Vec::new();
-        for (row, judgement) in rows.iter().zip(&judgements) {
-            let ahead = row.stage == Some(Stage::Ahead) && *judgement != Judgement::Static;
-            let all = rows.iter().zip(&judgements);
-            let mut siblings = all.filter(|(other, _)| {
-                other.container == row.container && other.stage == Some(Stage::Attached)
-            });
-            let left = siblings.any(|(_, other)| !self.takes(other));
-            let judgement = if ahead && !left { &Judgement::Abandoned } else { judgement };
-            let (goes, why) = (self.takes(judgement), judgement.why());
-            judged.push(Judged { row: row.clone(), goes, why });
-        }
-        Ok(judged)
+            .collect())
     }
 
-    /// Whether a judgement is one of those that were asked for.
-    const fn takes(&self, judgement: &Judgement) -> bool {
+    /// Whether a fate is one of those that were asked for.
+    const fn takes(&self, fate: &Fate) -> bool {
         let both = !self.boot && !self.dead_namespaces;
-        match judgement {
-            Judgement::OtherBoot => both || self.boot,
-            Judgement::Dead(_) => both || self.dead_namespaces,
-            Judgement::Abandoned => true,
-            Judgement::Alive | Judgement::Unknown(_) | Judgement::Static => false,
+        match fate {
+            Fate::OtherBoot => both || self.boot,
+            Fate::Dead { .. } => both || self.dead_namespaces,
+            Fate::Abandoned => true,
+            Fate::Alive | Fate::Unknown { .. } | Fate::Static => false,
         }
     }
 }
 
-impl Judgement {
-    fn why(&self) -> String {
-        match self {
-            Self::OtherBoot => "made before the last boot".to_owned(),
-            Self::Dead(why) => format!("its namespace is gone: {why}"),
-            Self::Abandoned => {
-                "granted ahead, and nothing attached is left of its container".to_owned()
-            }
-            Self::Alive => "alive".to_owned(),
-            Self::Unknown(why) => format!("unknown: {why}"),
-            Self::Static => "a static identity keeps it".to_owned(),
-        }
-    }
-}
-
-fn judge(row: &Row, body: Option<&str>, boot_id: &str) -> Judgement {
-    if row.is_static() {
-        return Judgement::Static;
-    }
-    let Some(body) = body else {
-        return Judgement::Unknown("it has no witness".to_owned());
-    };
-    let Ok(witness) = serde_json::from_str::<Witness>(body) else {
-        return Judgement::Unknown("its witness cannot be read".to_owned());
-    };
-    match witness.judge() {
-        Verdict::Alive => Judgement::Alive,
-        Verdict::Unknown { why } => Judgement::Unknown(why),
-        Verdict::Gone { .. } if witness.boot_id != boot_id => Judgement::OtherBoot,
-        Verdict::Gone { why } => Judgement::Dead(why),
-    }
-}
-
-fn give_back(session: &Session, going: &[&Judged]) -> Result<usize, Failure> {
-    let mut extra = Extra::default();
-    let mut claims = Vec::new();
-    for Judged { row, .. } in going {
-        claims.push(Claim { place: row.place(), generation: row.generation.unwrap_or_default() });
-        if !row.container.is_empty() {
-            let container = parse_name("container", &row.container)?;
-            extra.remove.push((container, Some(parse_name("interface", &row.attachment)?)));
-        }
-    }
-    let command = Command::Reclaim(Reclaimed { claims, statics: false, ending: Ending::Reclaimed });
-    match session.open()?.execute(&command, session.moment(), &extra)? {
-        Answer::Freed(freed) => Ok(freed.len()),
-        Answer::Defined { .. }
-        | Answer::Allocated(_)
-        | Answer::Quarantined { .. }
-        | Answer::Spared(_)
-        | Answer::Done => Ok(0),
+fn failed(error: SweepError) -> Failure {
+    match error {
+        SweepError::Store(error) => error.into(),
+        SweepError::Incomplete(why) => Failure::world(&format!("bug: {why}")),
     }
 }
 
@@ -207,54 +127,19 @@ fn print(session: &Session, judged: &[Judged]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use spiderpool_core::name::Name;
-
-    fn row(owner: &str) -> Row {
-        let name = |text: &str| Name::new(text).unwrap();
-        Row {
-            address: "10.0.0.1".parse().unwrap(),
-            space: name("default"),
-            state: State::Allocated,
-            pool: None,
-            owner: owner.into(),
-            pod_uid: String::new(),
-            container: "c".into(),
-            attachment: "eth0".into(),
-            network: None,
-            node: String::new(),
-            stage: Some(Stage::Attached),
-            generation: Some(1),
-            since_ms: None,
-            until_ms: None,
-            mac: None,
-        }
-    }
 
     #[test]
     fn unknown_is_never_reclaimed() {
-        let every = [(false, false), (true, false), (false, true), (true, true)];
-        for (boot, dead_namespaces) in every {
+        for (boot, dead_namespaces) in [(false, false), (true, false), (false, true), (true, true)]
+        {
             let reclaim = Reclaim { dry_run: false, boot, dead_namespaces, yes: true };
-            let owner = "container/n/c";
-            assert!(!reclaim.takes(&judge(&row(owner), None, "b")));
-            assert!(!reclaim.takes(&judge(&row(owner), Some("torn {"), "b")));
-            let here = serde_json::to_string(&Witness::of("/proc/self/ns/net").unwrap()).unwrap();
-            assert_eq!(judge(&row(owner), Some(&here), "b"), Judgement::Alive);
-            let elsewhere = here.replace("/proc/self/ns/net", "/nowhere/at/all/pod");
-            assert!(!reclaim.takes(&judge(&row(owner), Some(&elsewhere), "b")));
+            let why = String::new;
+            for fate in [Fate::Alive, Fate::Static, Fate::Unknown { why: why() }] {
+                assert!(!reclaim.takes(&fate), "{fate:?}");
+            }
+            assert!(reclaim.takes(&Fate::Abandoned));
+            assert_eq!(reclaim.takes(&Fate::OtherBoot), boot || !dead_namespaces);
+            assert_eq!(reclaim.takes(&Fate::Dead { why: why() }), dead_namespaces || !boot);
         }
-    }
-
-    #[test]
-    fn boot_and_namespace_are_told_apart() {
-        let mut witness = Witness::of("/proc/self/ns/net").unwrap();
-        let boot_id = witness.boot_id.clone();
-        witness.path = "/proc/self/gone".into();
-        let body = serde_json::to_string(&witness).unwrap();
-        assert!(matches!(judge(&row("pod/u"), Some(&body), &boot_id), Judgement::Dead(_)));
-        assert_eq!(judge(&row("identity/x"), Some(&body), &boot_id), Judgement::Static);
-        witness.boot_id = "5d1b62a0-0000-4000-8000-000000000000".into();
-        let body = serde_json::to_string(&witness).unwrap();
-        assert_eq!(judge(&row("pod/u"), Some(&body), &boot_id), Judgement::OtherBoot);
     }
 }
