@@ -166,9 +166,8 @@ fn fate(found: &Found<'_>, body: Option<&str>, boot_id: &str) -> Fate {
         return Fate::Static;
     }
     let Some(body) = body else { return Fate::Unknown { why: "it has no witness".to_owned() } };
-    let witness = match serde_json::from_str::<Witness>(body) {
-        Ok(witness) => witness,
-        Err(_) => return Fate::Unknown { why: "its witness cannot be read".to_owned() },
+    let Ok(witness) = serde_json::from_str::<Witness>(body) else {
+        return Fate::Unknown { why: "its witness cannot be read".to_owned() };
     };
     match witness.judge() {
         Verdict::Alive => Fate::Alive,

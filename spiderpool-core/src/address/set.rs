@@ -200,7 +200,8 @@ impl AddressSet {
     pub fn union(&self, other: &Self) -> Self {
         let mut spans: Vec<_> =
             self.spans().chain(other.spans().filter(|_| other.family == self.family)).collect();
-        spans.sort_unstable();
+        // Two sorted runs: a stable sort finds and merges them in linear time.
+        spans.sort();
         Self::from_sorted(self.family, spans)
     }
 
