@@ -99,7 +99,7 @@ impl Reclaim {
 fn failed(error: SweepError) -> Failure {
     match error {
         SweepError::Store(error) => error.into(),
-        SweepError::Incomplete(why) => Failure::world(&format!("bug: {why}")),
+        SweepError::Incomplete(why) => Failure::world(format!("bug: {why}")),
     }
 }
 
