@@ -80,6 +80,7 @@ impl Store {
         self.note(&tx, extra).map_err(|error| (last, error))?;
         let doing = "write the ledger";
         tx.commit().map_err(|error| (last, self.site.sql(doing, error)))?;
+        self.shorten_log(&db);
         Ok(answers)
     }
 
@@ -101,6 +102,7 @@ impl Store {
         let (answer, has_written) = self.carry_out(&tx, command, moment, is_tight)?;
         if self.note(&tx, extra)? || has_written {
             tx.commit().map_err(|error| self.site.sql("write the ledger", error))?;
+            self.shorten_log(&db);
         }
         Ok(answer)
     }

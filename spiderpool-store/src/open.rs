@@ -24,13 +24,14 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 /// The name of the ledger file within the store's directory.
 pub(crate) const LEDGER: &str = "ledger.sqlite";
 
-/// Pages in the write-ahead log from which a commit moves them into the ledger. Each new process
-/// reads the log once, which at 256 pages (1 MiB) does not show beside the rest of opening, and the
-/// two extra fsyncs of a checkpoint are spread over some thirty commits.
-const CHECKPOINT_PAGES: u32 = 256;
+/// Bytes of the write-ahead log from which a commit moves it into the ledger and empties it: 64 pages
+/// with their headers. A process that comes alone reads the whole log once and does not know how much
+/// of it has been moved before, so a log that is only moved and never emptied would be moved again by
+/// every process (`the_log_stays_short`).
+const LOG_BYTES: u64 = 64 * 4120;
 
-/// Bytes to which the log shrinks again after a large commit.
-const LOG_BYTES: u32 = 4 << 20;
+/// A log beyond this size is worth waiting for its readers.
+const LOG_BYTES_MAX: u64 = 16 * LOG_BYTES;
 
 /// How to open a store.
 #[derive(Clone, Copy, Debug, Default)]
@@ -259,18 +260,40 @@ fn configure(db: &Connection) -> rusqlite::Result<()> {
     db.busy_timeout(std::time::Duration::ZERO)?;
     db.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
     db.set_db_config(DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true)?;
-    db.execute_batch(&format!(
+    db.execute_batch(
         "PRAGMA trusted_schema = OFF; PRAGMA cell_size_check = ON; PRAGMA foreign_keys = OFF;
          PRAGMA temp_store = MEMORY; PRAGMA mmap_size = 0; PRAGMA cache_size = -4096;
-         PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES};
-         PRAGMA journal_size_limit = {LOG_BYTES};"
-    ))?;
+         PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = 0;",
+    )?;
     db.set_prepared_statement_cache_capacity(64);
     let mode: String = db.pragma_query_value(None, "journal_mode", |row| row.get(0))?;
     if mode != "wal" && !db.is_readonly("main")? {
         db.pragma_update_and_check(None, "journal_mode", "wal", |_| Ok(()))?;
     }
     Ok(())
+}
+
+impl Store {
+    /// After a commit: empties a log that has grown long. What stands in the way (a reader, a full
+    /// disk) is no failure of the commit; the next one tries again.
+    pub(crate) fn shorten_log(&self, db: &Connection) {
+        let [log, _] = companions(&self.site.path);
+        let length = || fs::metadata(&log).map_or(0, |log| log.len());
+        let tries = if length() > LOG_BYTES_MAX { 100 } else { 1 };
+        for _ in 0..tries {
+            if length() <= LOG_BYTES {
+                return;
+            }
+            let busy: rusqlite::Result<i64> =
+                db.query_row("PRAGMA wal_checkpoint(TRUNCATE)", (), |row| row.get(0));
+            if busy == Ok(0) {
+                return;
+            }
+            if tries > 1 {
+                std::thread::sleep(std::time::Duration::from_millis(1));
+            }
+        }
+    }
 }
 
 /// Makes what was done to the names in a directory durable.

@@ -271,3 +271,22 @@ fn commands_that_belong_together_are_committed_together() {
     assert_eq!(store.replay().unwrap().differences, Vec::new());
     sound(&store);
 }
+
+#[test]
+fn the_log_stays_short() {
+    let place = tempfile::tempdir().unwrap();
+    let dir = place.path().join("s");
+    drop(small(&dir));
+    let log = dir.join("ledger.sqlite-wal");
+    let commands: Vec<_> = (0..50).map(|at| add("p", &format!("b{at}"), 99)).collect();
+    open(&dir).execute_all(&commands, at(5), &Extra::default()).unwrap();
+    let mut longest = 0;
+    for at in 0..60 {
+        // A process of its own each time: nobody remembers what was moved.
+        let store = open(&dir);
+        detach(&store, &format!("b{}", at % 50), 10 + at).unwrap();
+        longest = longest.max(fs::metadata(&log).map_or(0, |log| log.len()));
+    }
+    assert!(longest < 600_000, "the log grew to {longest} bytes");
+    sound(&open(&dir));
+}

@@ -152,7 +152,11 @@ impl Bench<'_> {
 
     fn call(&self) -> Call {
         // The first directory is the one that libFuzzer writes to.
-        Call::new(self.binaries.join(self.target)).arg(self.working()).arg(self.kept())
+        // SQLite's globals are in a target twice as the sanitizer counts.
+        Call::new(self.binaries.join(self.target))
+            .env("ASAN_OPTIONS", "detect_odr_violation=0")
+            .arg(self.working())
+            .arg(self.kept())
     }
 
     fn fuzz(&self, seconds: u64) -> Result<(), Fault> {
@@ -183,7 +187,8 @@ mod tests {
     fn the_working_corpus_comes_first() {
         let bench =
             Bench { target: "ranges", home: PathBuf::from("/f"), binaries: Path::new("/b") };
-        assert_eq!(bench.call().line(), "/b/ranges /f/target/corpus/ranges /f/corpus/ranges");
+        let line = bench.call().line();
+        assert!(line.ends_with("/b/ranges /f/target/corpus/ranges /f/corpus/ranges"), "{line}");
     }
 
     #[test]
