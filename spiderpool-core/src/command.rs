@@ -5,7 +5,6 @@ use crate::event::{Ending, Space, Write};
 use crate::name::Name;
 use crate::owner::Owner;
 use crate::request::{Demand, Request};
-use crate::view::Tally;
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
@@ -235,14 +234,4 @@ pub struct PlacedRoute {
     pub attachment: Name,
     /// The route.
     pub route: Route,
-}
-
-/// The state of one pool, as `get` and `map` show it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct PoolState {
-    /// The pool.
-    pub pool: Name,
-    /// Its counts.
-    pub tally: Tally,
 }

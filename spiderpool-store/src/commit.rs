@@ -94,9 +94,8 @@ impl Store {
         let tx = self.begin_write(&db)?;
         let overtaken = witness::overtaken(&tx, extra)
             .map_err(|error| self.site.sql("read the witnesses", error))?;
-        if let Some(witness) = overtaken {
-            let (container, attachment) =
-                (witness.container.to_string(), witness.attachment.to_string());
+        if let Some((container, attachment)) = overtaken {
+            let (container, attachment) = (container.to_string(), attachment.to_string());
             return Err(StoreError::Overtaken { container, attachment });
         }
         let (answer, has_written) = self.carry_out(&tx, command, moment, is_tight)?;

@@ -30,6 +30,9 @@ pub struct Extra {
     /// Witnesses that the command rests on: when one of them is not there or reads otherwise, nothing
     /// is done ([`StoreError::Overtaken`]).
     pub expect: Vec<Witness>,
+    /// Attachments (container id and interface) that the command takes to have no witness: when one
+    /// has, nothing is done ([`StoreError::Overtaken`]).
+    pub absent: Vec<(Name, Name)>,
 }
 
 impl Store {
@@ -58,19 +61,27 @@ impl Store {
     }
 }
 
-/// The first witness that is not as it was expected to be.
-pub(crate) fn overtaken<'a>(db: &Connection, extra: &'a Extra) -> SqlResult<Option<&'a Witness>> {
-    for witness in &extra.expect {
-        if stored(db, witness)?.as_deref() != Some(&witness.body) {
-            return Ok(Some(witness));
+/// The first attachment whose witness is not as it was expected to be.
+pub(crate) fn overtaken<'a>(
+    db: &Connection,
+    extra: &'a Extra,
+) -> SqlResult<Option<(&'a Name, &'a Name)>> {
+    for Witness { container, attachment, body } in &extra.expect {
+        if stored(db, container, attachment)?.as_deref() != Some(body) {
+            return Ok(Some((container, attachment)));
+        }
+    }
+    for (container, attachment) in &extra.absent {
+        if stored(db, container, attachment)?.is_some() {
+            return Ok(Some((container, attachment)));
         }
     }
     Ok(None)
 }
 
-fn stored(db: &Connection, witness: &Witness) -> SqlResult<Option<String>> {
+fn stored(db: &Connection, container: &Name, attachment: &Name) -> SqlResult<Option<String>> {
     db.prepare_cached("SELECT body FROM witness WHERE container = ?1 AND attachment = ?2")?
-        .query_row((witness.container.as_str(), witness.attachment.as_str()), |row| row.get(0))
+        .query_row((container.as_str(), attachment.as_str()), |row| row.get(0))
         .optional()
 }
 
@@ -88,7 +99,7 @@ pub(crate) fn store(db: &Connection, extra: &Extra) -> SqlResult<bool> {
         };
     }
     for witness in &extra.add {
-        let old = stored(db, witness)?;
+        let old = stored(db, &witness.container, &witness.attachment)?;
         if old.as_deref() != Some(&witness.body) {
             changed +=
                 db.prepare_cached("INSERT OR REPLACE INTO witness VALUES (?1, ?2, ?3)")?.execute(

@@ -277,6 +277,27 @@ fn commands_that_belong_together_are_committed_together() {
 }
 
 #[test]
+fn a_witness_that_came_or_changed_stops_the_command() {
+    let place = tempfile::tempdir().unwrap();
+    let store = small(&place.path().join("s"));
+    let seen = lab::witness("c1");
+    let extra = Extra { add: vec![seen.clone()], ..Extra::default() };
+    store.execute(&add("p", "c1", 99), at(5), &extra).unwrap();
+    let key = (seen.container.clone(), seen.attachment.clone());
+    let absent = Extra { absent: vec![key], ..Extra::default() };
+    let other = lab::witness("c2");
+    let changed = Extra { expect: vec![other], ..Extra::default() };
+    for extra in [&absent, &changed] {
+        let error = store.execute(&del("c1", 99), at(6), extra).unwrap_err();
+        assert!(matches!(error, StoreError::Overtaken { .. }), "{error}");
+    }
+    assert_eq!(held(&store).len(), 1);
+    let same = Extra { expect: vec![seen], ..Extra::default() };
+    store.execute(&del("c1", 99), at(7), &same).unwrap();
+    assert!(held(&store).is_empty());
+}
+
+#[test]
 fn the_log_stays_short() {
     let place = tempfile::tempdir().unwrap();
     let dir = place.path().join("s");

@@ -205,9 +205,14 @@ pub fn sweep(
     }
     let containers: BTreeSet<_> = remove.iter().map(|(container, _)| container).collect();
     let rests_on = |stored: &&Stored| containers.contains(&stored.container);
-    let expect = survey.seen.iter().filter(rests_on).cloned().collect();
+    let expect: Vec<_> = survey.seen.iter().filter(rests_on).cloned().collect();
+    // What was granted ahead keeps its generation when its own ADD comes, and gets a witness then.
+    let is_seen = |key: &(Name, Name)| {
+        expect.iter().any(|seen| (&seen.container, &seen.attachment) == (&key.0, &key.1))
+    };
+    let absent = remove.iter().filter(|key| !is_seen(key)).cloned().collect();
     let remove = remove.iter().map(|(container, nic)| (container.clone(), Some(nic.clone())));
-    let extra = Extra { remove: remove.collect(), expect, ..Extra::default() };
+    let extra = Extra { remove: remove.collect(), expect, absent, ..Extra::default() };
     let reclaim = Command::Reclaim(Reclaim { claims, statics: false, ending: Ending::Reclaimed });
     match store.execute(&reclaim, moment, &extra) {
         Ok(Answer::Freed(freed)) => Ok(freed),

@@ -9,10 +9,8 @@ use serde::Serialize;
 use spiderpool_core::moment::Moment;
 use spiderpool_store::{OpenOptions, Store, StoreError};
 use std::fs;
-use std::hash::{BuildHasher as _, RandomState};
 use std::io::{self, ErrorKind, IsTerminal as _, Write as _};
 use std::path::PathBuf;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 /// The global arguments, as every command sees them.
 #[derive(Clone, Debug)]
@@ -33,9 +31,7 @@ impl Session {
         if let Some(now_ms) = self.now_ms {
             return Moment { now_ms, seed: now_ms };
         }
-        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        let now_ms = u64::try_from(since.as_millis()).unwrap_or(u64::MAX);
-        Moment { now_ms, seed: RandomState::new().hash_one(now_ms) }
+        spiderpool_host::moment().unwrap_or_default()
     }
 
     /// The store, for a look.

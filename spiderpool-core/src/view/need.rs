@@ -65,7 +65,7 @@ impl fmt::Display for Need {
 pub struct Tally {
     /// Ranges less exclusions.
     pub size: u128,
-    /// May be given out at once, or after its rest.
+    /// May be given out at once.
     pub free: u128,
     /// Held by an owner.
     pub allocated: u128,
