@@ -65,6 +65,12 @@
 //! * [`decide`]: what follows; [`memory`], [`transaction`]: how it becomes so;
 //! * [`audit`]: what is wrong with a state.
 //!
+//! Coordination of a pod's networks stands beside the ledger, and knows nothing of it:
+//!
+//! * [`net`]: links, addresses, routes, rules, neighbours, sysctls: what a namespace holds;
+//! * [`intend`]: what a pod's and its host's namespace should hold;
+//! * [`plan`]: how to get there, each step with its way back.
+//!
 //! Left open on purpose, with their places: application pools carved from subnets are commands that
 //! define pools (`command`), identities of virtual machines are owners (`owner`), and a block leased
 //! to one node would be a field of [`slots::Block`].
@@ -90,3 +96,8 @@ pub mod memory;
 pub mod transaction;
 
 pub mod audit;
+
+pub mod net;
+
+pub mod intend;
+pub mod plan;
