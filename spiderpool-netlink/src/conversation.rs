@@ -15,13 +15,13 @@ use netlink_packet_route::RouteNetlinkMessage;
 use crate::frame::{DUMP_INTERRUPTED, Frame, No, acknowledgement, frames, last_of_dump};
 
 /// `NLMSG_NOOP`.
-const NOOP: u16 = 1;
+pub(crate) const NOOP: u16 = 1;
 /// `NLMSG_ERROR`: an acknowledgement, or a refusal.
-const ERROR: u16 = 2;
+pub(crate) const ERROR: u16 = 2;
 /// `NLMSG_DONE`: the end of a dump.
-const DONE: u16 = 3;
+pub(crate) const DONE: u16 = 3;
 /// `NLMSG_OVERRUN`: data was lost.
-const OVERRUN: u16 = 4;
+pub(crate) const OVERRUN: u16 = 4;
 
 /// How a request ended.
 #[derive(Debug, PartialEq, Eq)]

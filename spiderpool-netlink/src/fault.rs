@@ -34,6 +34,8 @@ impl Errno {
     pub const ENOTDIR: Self = Self(libc::ENOTDIR);
     /// The request makes no sense to the kernel.
     pub const EINVAL: Self = Self(libc::EINVAL);
+    /// This kernel lacks the protocol of a socket.
+    pub const EPROTONOSUPPORT: Self = Self(libc::EPROTONOSUPPORT);
     /// This kernel lacks the feature.
     pub const EOPNOTSUPP: Self = Self(libc::EOPNOTSUPP);
     /// The kernel does not know this socket option.
@@ -94,9 +96,9 @@ impl From<nix::errno::Errno> for Errno {
 /// `subject` completes "cannot …": "list the links", "add address `10.0.0.2/24` to `eth0`".
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum NetlinkFault {
-    /// No route socket could be had.
+    /// No netlink socket could be had.
     #[error(
-        "cannot open a route socket: {errno}; is the limit on open files reached, or is AF_NETLINK \
+        "cannot open a netlink socket: {errno}; is the limit on open files reached, or is AF_NETLINK \
          filtered by seccomp?"
     )]
     NoSocket {
@@ -174,6 +176,17 @@ pub enum NetlinkFault {
         /// What is wrong with it.
         reason: &'static str,
     },
+    /// The mark would mark every connection, or none.
+    #[error(
+        "`{value:#x}/{mask:#x}` can mark no connections: the value must have at least one bit, and \
+         none that the mask lacks"
+    )]
+    BadMark {
+        /// The bits that would be set.
+        value: u32,
+        /// The bits that would count.
+        mask: u32,
+    },
 }
 
 impl NetlinkFault {
@@ -188,7 +201,8 @@ impl NetlinkFault {
             Self::Silent { .. }
             | Self::Unsettled { .. }
             | Self::Unreadable { .. }
-            | Self::BadLinkName { .. } => None,
+            | Self::BadLinkName { .. }
+            | Self::BadMark { .. } => None,
         }
     }
 }

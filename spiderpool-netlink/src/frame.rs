@@ -1,6 +1,6 @@
 //! Cuts a netlink datagram into frames, and reads the two frames that end a request.
 //!
-//! Called by `conversation` alone. The layout is that of `struct nlmsghdr`, `struct nlmsgerr` and
+//! Called by `conversation` and `netfilter`. The layout is that of `struct nlmsghdr`, `struct nlmsgerr` and
 //! `enum nlmsgerr_attrs` in the kernel's `include/uapi/linux/netlink.h`. The decoding of routes,
 //! addresses and links is left to the packet crates; the framing is here because they drop the
 //! error code of a dump's last frame and leave extended acknowledgements as bytes. Invariants:
@@ -11,7 +11,7 @@
 //!    (`extended_text_is_found_behind_an_echo`).
 
 /// Length in bytes of `struct nlmsghdr`.
-const HEADER_LEN: usize = 16;
+pub(crate) const HEADER_LEN: usize = 16;
 /// The first byte after `nlmsgerr.error` and the echoed header.
 const ECHO_END: usize = 4 + HEADER_LEN;
 
@@ -27,7 +27,7 @@ const ATTRIBUTE_TEXT: u16 = 1;
 /// `NLMSGERR_ATTR_OFFS`: an offset into the request.
 const ATTRIBUTE_OFFSET: u16 = 2;
 /// The bits of an attribute's type that are flags (`NLA_F_NESTED`, `NLA_F_NET_BYTEORDER`).
-const ATTRIBUTE_FLAGS: u16 = 0xc000;
+pub(crate) const ATTRIBUTE_FLAGS: u16 = 0xc000;
 
 /// One message of a datagram, still as bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -139,7 +139,7 @@ fn no(errno: i32, flags: u16, attributes: &[u8]) -> No {
 }
 
 /// The type, the value and the length with its header of the first attribute, if it is whole.
-fn first_attribute(bytes: &[u8]) -> Option<(u16, &[u8], usize)> {
+pub(crate) fn first_attribute(bytes: &[u8]) -> Option<(u16, &[u8], usize)> {
     let length = usize::from(u16_at(bytes, 0)?);
     Some((u16_at(bytes, 2)?, bytes.get(4..length)?, length))
 }
@@ -151,7 +151,7 @@ fn printable(text: &[u8]) -> String {
 }
 
 /// `NLMSG_ALIGN` and `NLA_ALIGN`: both round up to 4.
-fn padded(length: usize) -> usize {
+pub(crate) fn padded(length: usize) -> usize {
     length.saturating_add(3) & !3
 }
 

@@ -21,6 +21,7 @@
 //! * [`session`]: the open door to the kernel from inside one namespace;
 //! * [`observe`]: what is there, as plain values;
 //! * [`change`]: single changes, each one request to the kernel;
+//! * [`netfilter`]: marks on connections, and forgetting connections;
 //! * [`fault`]: what can go wrong between us and the kernel.
 //!
 //! Below them, private: `socket` (requests, dumps, retries), `conversation` (which replies belong
@@ -35,6 +36,8 @@ pub mod session;
 pub mod observe;
 
 pub mod change;
+
+pub mod netfilter;
 
 pub mod fault;
 

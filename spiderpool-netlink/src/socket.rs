@@ -26,14 +26,14 @@ use crate::frame::No;
 
 /// The longest wait for one datagram. The kernel works a request off inside the send, so a wait at
 /// all means a long listing; five seconds is far beyond any seen.
-const MOST_WAIT: Duration = Duration::from_secs(5);
+pub(crate) const MOST_WAIT: Duration = Duration::from_secs(5);
 
 /// How often a listing is read before its changes win.
-const MOST_READINGS: u32 = 8;
+pub(crate) const MOST_READINGS: u32 = 8;
 
 /// Bytes for one datagram: the kernel fills at most 32 KiB of a listing at once
 /// (`netlink_dump` in `net/netlink/af_netlink.c`); a single object may be larger.
-const DATAGRAM_LEN: usize = 64 * 1024;
+pub(crate) const DATAGRAM_LEN: usize = 64 * 1024;
 
 /// An open route socket.
 #[derive(Debug)]
@@ -52,7 +52,7 @@ impl RouteSocket {
 
     fn open_with(wait: Duration) -> Result<Self, NetlinkFault> {
         let no_socket = |errno| NetlinkFault::NoSocket { errno };
-        let socket = open_bound().map_err(|error| no_socket(Errno::of(&error)))?;
+        let socket = open_bound(NETLINK_ROUTE).map_err(|error| no_socket(Errno::of(&error)))?;
         let limit = TimeVal::new(wait.as_secs().cast_signed(), wait.subsec_micros().into());
         setsockopt(&socket, sockopt::ReceiveTimeout, &limit)
             .map_err(|errno| no_socket(errno.into()))?;
@@ -141,8 +141,8 @@ impl RouteSocket {
     }
 }
 
-fn open_bound() -> io::Result<Socket> {
-    let mut socket = Socket::new(NETLINK_ROUTE)?;
+pub(crate) fn open_bound(protocol: isize) -> io::Result<Socket> {
+    let mut socket = Socket::new(protocol)?;
     socket.bind_auto()?;
     // Kernels before 4.12 (extended text) and 4.20 (strict filters) answer without them.
     tolerate_unknown_option(socket.set_ext_ack(true))?;
@@ -158,7 +158,7 @@ fn tolerate_unknown_option(answer: io::Result<()>) -> io::Result<()> {
     }
 }
 
-fn uninterrupted<T>(mut call: impl FnMut() -> io::Result<T>) -> io::Result<T> {
+pub(crate) fn uninterrupted<T>(mut call: impl FnMut() -> io::Result<T>) -> io::Result<T> {
     loop {
         match call() {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
@@ -167,7 +167,7 @@ fn uninterrupted<T>(mut call: impl FnMut() -> io::Result<T>) -> io::Result<T> {
     }
 }
 
-fn not_received(subject: &str, error: &io::Error, wait: Duration) -> NetlinkFault {
+pub(crate) fn not_received(subject: &str, error: &io::Error, wait: Duration) -> NetlinkFault {
     let subject = subject.to_owned();
     if error.kind() == io::ErrorKind::WouldBlock {
         let waited_ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
@@ -176,7 +176,7 @@ fn not_received(subject: &str, error: &io::Error, wait: Duration) -> NetlinkFaul
     NetlinkFault::NotReceived { subject, errno: Errno::of(error) }
 }
 
-fn refused(subject: &str, no: No) -> NetlinkFault {
+pub(crate) fn refused(subject: &str, no: No) -> NetlinkFault {
     NetlinkFault::Refused {
         subject: subject.into(),
         errno: Errno(no.errno),
