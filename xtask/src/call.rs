@@ -125,6 +125,14 @@ impl Call {
         self
     }
 
+    /// Appends another call as arguments, for a program that runs programs; its environment comes too.
+    pub(crate) fn then(mut self, other: Self) -> Self {
+        self.arguments.push(other.program);
+        self.arguments.extend(other.arguments);
+        self.variables.extend(other.variables);
+        self
+    }
+
     /// Gives the command line as it could be pasted into a shell.
     pub(crate) fn line(&self) -> String {
         let mut words: Vec<String> = self
@@ -172,13 +180,15 @@ impl Call {
         Ok((output.status, out, err))
     }
 
-    /// Runs to the end, hands each line of standard output to `line`, and gives the exit status.
+    /// Runs to the end without input, hands each line of standard output to `line`, and gives the exit
+    /// status.
     ///
     /// # Errors
     /// When it cannot be started or its output cannot be read.
     pub(crate) fn stream(&self, mut line: impl FnMut(&str)) -> Result<ExitStatus, Fault> {
         let mut child = self
             .command()
+            .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .spawn()
             .map_err(|source| self.not_started(source))?;

@@ -29,6 +29,7 @@ mod setup;
 mod suite;
 mod test;
 mod tidy;
+mod vm;
 
 use std::process::ExitCode;
 
@@ -61,6 +62,8 @@ enum Command {
     Fuzz(fuzz::Options),
     /// Run the benchmarks
     Bench(bench::Options),
+    /// Boot a virtual machine with a stock kernel, and run tests in it
+    Vm(vm::Options),
     /// Sum the results in saved outputs of `cargo test`
     Counts(counts::Options),
 }
@@ -89,6 +92,7 @@ fn run(command: &Command) -> Result<bool, Fault> {
         Command::Ci => ci::run(&workspace),
         Command::Fuzz(options) => fuzz::run(&workspace, options),
         Command::Bench(options) => bench::run(&workspace, options),
+        Command::Vm(options) => vm::run(&workspace, options),
         Command::Counts(options) => counts::run(options),
     }
 }

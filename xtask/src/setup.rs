@@ -29,6 +29,8 @@ const PACKAGES: &[Package] = &[
     package("busybox-static", "the image of the test containers", has_busybox),
     package("strace", "recorded writes of the crash tests", || has("strace")),
     package("g++", "libFuzzer", || has("g++")),
+    package("make", "kernel modules of the test VM", || has("make")),
+    package("xz-utils", "the test VM's kernel", || has("xz")),
     package("golang-go", "the client on libcni", || has("go")),
 ];
 

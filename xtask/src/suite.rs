@@ -1,14 +1,16 @@
-//! The tiers that libtest runs: `unit+property` and `host`.
+//! The tiers that libtest runs on this machine: `unit+property` and `host`.
 //!
 //! Owns the two `cargo test` commands and the reading of their counts. Tests that need root or a
-//! kernel feature are marked `#[ignore = "host tier: …"]`; the first tier leaves them to the second
-//! (`tiers::tests::ignored_tests_are_the_host_tiers`).
+//! kernel feature are marked `#[ignore = "host tier: …"]`, those that need another kernel
+//! `#[ignore = "VM tier: …"]` in a test binary of that tier; the first tier leaves them to the second
+//! and to `vm::tier` (`ignored_tests_are_told_apart_by_their_reason`).
 
 use crate::call::{Call, chain};
 use crate::counts::Counts;
 use crate::prerequisites;
 use crate::steps::progress;
 use crate::tiers::Report;
+use crate::vm::tier as vm;
 use crate::workspace::Workspace;
 
 /// Name of the tier that runs what the other leaves out.
@@ -17,9 +19,7 @@ pub(crate) const HOST: &str = "host";
 /// Runs every test that needs nothing but the compiler, doctests included.
 pub(crate) fn unit(workspace: &Workspace) -> Report {
     let call = Call::cargo().args(["test", "--workspace", "--no-fail-fast"]);
-    let (mut report, ignored) = counted("unit+property", &call.dir(&workspace.root));
-    report.left_to_host = ignored;
-    report
+    counted("unit+property", &call.dir(&workspace.root))
 }
 
 /// Runs the tests that need root on the host's own kernel.
@@ -27,22 +27,38 @@ pub(crate) fn host(workspace: &Workspace) -> Report {
     if let Err(reason) = prerequisites::need(&["ip", "ping"]).and_then(|()| prerequisites::root()) {
         return Report::skipped(reason);
     }
-    let call = Call::cargo().args(["test", "--workspace", "--no-fail-fast", "--tests"]);
-    counted(HOST, &call.args(["--", "--ignored"]).dir(&workspace.root)).0
+    let call = Call::cargo().args(["test", "--workspace", "--no-fail-fast", "--lib", "--bins"]);
+    let names = host_tests(workspace).into_iter().flat_map(|name| ["--test", name]);
+    counted(HOST, &call.args(names).args(["--", "--ignored"]).dir(&workspace.root))
 }
 
-/// Runs a `cargo test` and gives what it counted, and how many tests it ignored.
-fn counted(tier: &'static str, call: &Call) -> (Report, u64) {
+/// Gives the names of the integration tests that run on this machine, each once.
+fn host_tests(workspace: &Workspace) -> Vec<&str> {
+    let tests = workspace.members.iter().flat_map(|member| &member.tests);
+    let mut names: Vec<&str> =
+        tests.map(String::as_str).filter(|name| !vm::is_ours(name)).collect();
+    names.sort_unstable();
+    names.dedup();
+    names
+}
+
+/// Runs a `cargo test` and gives what it counted, and which tests it left to which tier.
+fn counted(tier: &'static str, call: &Call) -> Report {
     let mut counts = Counts::default();
+    let mut left_to_vm = 0;
     let mut unread = Ok(());
     progress(tier, &call.line());
     let status = call.stream(|line| {
         println!("{line}");
+        left_to_vm += u64::from(is_left_to_vm(line));
         if let Err(fault) = counts.read(line) {
             unread = Err(fault);
         }
     });
-    let mut report = Report { passed: counts.passed, failed: counts.failed, ..Report::default() };
+    let left = [(HOST, counts.ignored.saturating_sub(left_to_vm)), (vm::NAME, left_to_vm)];
+    let left = left.into_iter().filter(|(name, count)| *count > 0 && *name != tier).collect();
+    let (passed, failed) = (counts.passed, counts.failed);
+    let mut report = Report { passed, failed, left, ..Report::default() };
     match status.and_then(|status| unread.map(|()| status)) {
         // A test that does not compile, or a binary that dies, has no closing line to count.
         Ok(status) if !status.success() && counts.failed == 0 => report.failed = 1,
@@ -52,26 +68,57 @@ fn counted(tier: &'static str, call: &Call) -> (Report, u64) {
             report.failed += 1;
         }
     }
-    (report, counts.ignored)
+    report
+}
+
+/// Whether libtest says in that line that it ignores a test of the VM tier.
+fn is_left_to_vm(line: &str) -> bool {
+    line.split_once(" ... ignored, ").is_some_and(|(_, reason)| reason.starts_with(vm::REASON))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::workspace::Member;
 
-    const LINE: &str = "test result: ok. 3 passed; 0 failed; 2 ignored; 0 measured; 0 filtered out";
+    fn printed(lines: &[&str]) -> Report {
+        counted("example", &Call::new("printf").arg("%s\\n").args(lines))
+    }
 
     #[test]
     fn what_libtest_prints_is_counted() {
-        let (report, ignored) = counted("example", &Call::new("printf").args(["%s\\n", LINE]));
-        assert_eq!((report.passed, report.failed, ignored), (3, 0, 2));
+        let report = printed(&["test result: ok. 3 passed; 0 failed; 2 ignored; 0 measured"]);
+        assert_eq!((report.passed, report.failed), (3, 0));
+        assert_eq!(report.left, [(HOST, 2)]);
+    }
+
+    #[test]
+    fn ignored_tests_are_told_apart_by_their_reason() {
+        let report = printed(&[
+            "test a ... ignored, host tier: needs root",
+            "test b ... ignored, VM tier: needs bonding",
+            "test src/lib.rs - (line 3) ... ignored",
+            "test result: ok. 0 passed; 0 failed; 3 ignored; 0 measured",
+        ]);
+        assert_eq!(report.left, [(HOST, 2), (vm::NAME, 1)]);
+    }
+
+    #[test]
+    fn the_vms_binaries_are_not_the_hosts() {
+        let tests = |names: &[&str]| Member {
+            tests: names.iter().map(|name| (*name).to_owned()).collect(),
+            ..Member::default()
+        };
+        let mut workspace = Workspace::open().unwrap();
+        workspace.members = vec![tests(&["host", "vm"]), tests(&["vm_shared", "host", "crowd"])];
+        assert_eq!(host_tests(&workspace), ["crowd", "host"]);
     }
 
     #[test]
     fn a_build_that_breaks_is_a_failure() {
-        let (report, _) = counted("example", &Call::new("false"));
-        assert_eq!((report.passed, report.failed), (0, 1));
-        let (report, _) = counted("example", &Call::new("sp-no-such-program"));
-        assert_eq!((report.passed, report.failed), (0, 1));
+        for program in ["false", "sp-no-such-program"] {
+            let report = counted("example", &Call::new(program));
+            assert_eq!((report.passed, report.failed), (0, 1));
+        }
     }
 }

@@ -7,7 +7,7 @@
 //!    (`the_last_line_is_the_sum`).
 //! 2. A skip is shown with its reason and, in CI, is a failure (`a_skip_in_ci_is_a_failure`).
 //! 3. A test that libtest ignored is counted once: where it ran, or else as skipped
-//!    (`ignored_tests_are_the_host_tiers`).
+//!    (`ignored_tests_are_another_tiers`).
 
 use std::time::Duration;
 
@@ -22,8 +22,8 @@ pub(crate) struct Report {
     pub(crate) failed: u64,
     /// What was not run, and why.
     pub(crate) skipped: Vec<Skip>,
-    /// Tests that were left to the host tier.
-    pub(crate) left_to_host: u64,
+    /// Tests that were left to other tiers: the tier's name, and how many.
+    pub(crate) left: Vec<(&'static str, u64)>,
 }
 
 /// Tests or steps that were not run.
@@ -51,6 +51,11 @@ impl Report {
     /// Adds tests that were not run.
     pub(crate) fn skip(&mut self, count: u64, reason: impl Into<String>) {
         self.skipped.push(Skip { count, reason: reason.into() });
+    }
+
+    /// How many tests were left to that tier.
+    fn left_to(&self, tier: &str) -> u64 {
+        self.left.iter().filter(|(name, _)| *name == tier).map(|(_, count)| count).sum()
     }
 
     fn skips(&self) -> u64 {
@@ -89,8 +94,8 @@ impl Rule {
 }
 
 /// Gives the closing table and whether everything is well.
-pub(crate) fn close(mut rows: Vec<Row>, host: &str, rule: Rule) -> (String, bool) {
-    settle(&mut rows, host);
+pub(crate) fn close(mut rows: Vec<Row>, rule: Rule) -> (String, bool) {
+    settle(&mut rows);
     let skips: u64 = rows.iter().map(|row| row.report.skips()).sum();
     let passed = rows.iter().map(|row| row.report.passed).sum();
     let failed: u64 = rows.iter().map(|row| row.report.failed).sum();
@@ -106,23 +111,35 @@ pub(crate) fn close(mut rows: Vec<Row>, host: &str, rule: Rule) -> (String, bool
     (text, sum.failed == 0)
 }
 
-/// Counts the tests that other tiers left to the host tier as skipped, unless that tier ran them.
-fn settle(rows: &mut [Row], host: &str) {
-    let left: u64 = rows.iter().map(|row| row.report.left_to_host).sum();
-    if left == 0 {
-        return;
-    }
-    match rows.iter_mut().find(|row| row.tier == host) {
-        Some(row) => {
-            if let [skip] = row.report.skipped.as_mut_slice() {
-                skip.count = left;
-            }
+/// Counts the tests that tiers left to another one as skipped, unless that one ran them.
+fn settle(rows: &mut [Row]) {
+    let mut names: Vec<&'static str> =
+        rows.iter().flat_map(|row| &row.report.left).map(|(name, _)| *name).collect();
+    names.sort_unstable();
+    names.dedup();
+    for name in names {
+        match rows.iter().position(|row| row.tier == name) {
+            Some(_) => settle_present(rows, name),
+            None => settle_absent(rows, name),
         }
-        None => {
-            for row in rows.iter_mut().filter(|row| row.report.left_to_host > 0) {
-                let reason = format!("belong to the tier `{host}`, which was not asked for");
-                row.report.skip(row.report.left_to_host, reason);
-            }
+    }
+}
+
+/// A tier that was skipped as a whole skipped as many tests as were left to it.
+fn settle_present(rows: &mut [Row], name: &str) {
+    let left: u64 = rows.iter().map(|row| row.report.left_to(name)).sum();
+    for row in rows.iter_mut().filter(|row| row.tier == name) {
+        if let [skip] = row.report.skipped.as_mut_slice() {
+            skip.count = left.max(1);
+        }
+    }
+}
+
+fn settle_absent(rows: &mut [Row], name: &str) {
+    for row in rows {
+        let left = row.report.left_to(name);
+        if left > 0 {
+            row.report.skip(left, format!("belong to the tier `{name}`, which was not asked for"));
         }
     }
 }
@@ -157,7 +174,7 @@ mod tests {
 
     #[test]
     fn the_last_line_is_the_sum() {
-        let (text, well) = close(vec![row("a", 2, 0), row("b", 3, 1)], "host", Rule::Lenient);
+        let (text, well) = close(vec![row("a", 2, 0), row("b", 3, 1)], Rule::Lenient);
         assert_eq!(last(&text), "5 passed, 1 failed");
         assert!(!well);
         assert!(text.contains("a          2       0        0    1.5 s"), "{text}");
@@ -167,26 +184,29 @@ mod tests {
     fn a_skip_in_ci_is_a_failure() {
         let mut skipped = row("podman", 0, 0);
         skipped.report = Report::skipped("not root");
-        let (text, well) = close(vec![row("a", 2, 0), skipped.clone()], "host", Rule::Lenient);
+        let (text, well) = close(vec![row("a", 2, 0), skipped.clone()], Rule::Lenient);
         assert_eq!(last(&text), "2 passed, 0 failed, 1 skipped");
         assert!(text.contains("1 skipped: not root"), "{text}");
         assert!(well);
-        let (text, well) = close(vec![row("a", 2, 0), skipped], "host", Rule::Strict);
+        let (text, well) = close(vec![row("a", 2, 0), skipped], Rule::Strict);
         assert_eq!(last(&text), "2 passed, 1 failed");
         assert!(!well);
     }
 
     #[test]
-    fn ignored_tests_are_the_host_tiers() {
+    fn ignored_tests_are_another_tiers() {
         let mut unit = row("unit", 9, 0);
-        unit.report.left_to_host = 4;
-        let alone = close(vec![unit.clone()], "host", Rule::Lenient).0;
-        assert_eq!(last(&alone), "9 passed, 0 failed, 4 skipped");
-        let both = close(vec![unit.clone(), row("host", 4, 0)], "host", Rule::Lenient).0;
-        assert_eq!(last(&both), "13 passed, 0 failed");
-        let mut host = row("host", 0, 0);
-        host.report = Report::skipped("not root");
-        let refused = close(vec![unit, host], "host", Rule::Lenient).0;
-        assert_eq!(last(&refused), "9 passed, 0 failed, 4 skipped");
+        unit.report.left = vec![("host", 4), ("VM", 2)];
+        let alone = close(vec![unit.clone()], Rule::Lenient).0;
+        assert_eq!(last(&alone), "9 passed, 0 failed, 6 skipped");
+        assert!(alone.contains("2 skipped: belong to the tier `VM`, which was not"), "{alone}");
+        let one = close(vec![unit.clone(), row("host", 4, 0)], Rule::Lenient).0;
+        assert_eq!(last(&one), "13 passed, 0 failed, 2 skipped");
+        let all = close(vec![unit.clone(), row("host", 4, 0), row("VM", 2, 0)], Rule::Lenient).0;
+        assert_eq!(last(&all), "15 passed, 0 failed");
+        let mut vm = row("VM", 0, 0);
+        vm.report = Report::skipped("no kernel");
+        let refused = close(vec![unit, row("host", 4, 0), vm], Rule::Lenient).0;
+        assert_eq!(last(&refused), "13 passed, 0 failed, 2 skipped");
     }
 }

@@ -33,6 +33,10 @@ pub(crate) struct Member {
     pub(crate) dependencies: Vec<Dependency>,
     /// The names of its binaries.
     pub(crate) binaries: Vec<String>,
+    /// The names of its integration tests.
+    pub(crate) tests: Vec<String>,
+    /// What its manifest says to other tools: `package.metadata`.
+    pub(crate) metadata: Value,
 }
 
 /// One dependency of a member.
@@ -116,7 +120,9 @@ fn lift_member(root: &Path, package: &Value) -> Option<Member> {
         name: package.get("name")?.as_str()?.to_owned(),
         manifest: manifest.strip_prefix(root).unwrap_or(manifest).to_path_buf(),
         dependencies: dependencies.iter().map(lift_dependency).collect::<Option<_>>()?,
-        binaries: targets.iter().filter_map(lift_binary).collect(),
+        binaries: targets.iter().filter_map(|target| lift_target(target, "bin")).collect(),
+        tests: targets.iter().filter_map(|target| lift_target(target, "test")).collect(),
+        metadata: package.get("metadata").cloned().unwrap_or_default(),
     })
 }
 
@@ -127,9 +133,10 @@ fn lift_dependency(dependency: &Value) -> Option<Dependency> {
     })
 }
 
-fn lift_binary(target: &Value) -> Option<String> {
+/// Gives the target's name when it is of that kind.
+fn lift_target(target: &Value, kind: &str) -> Option<String> {
     let kinds = target.get("kind")?.as_array()?;
-    if !kinds.iter().any(|kind| kind.as_str() == Some("bin")) {
+    if !kinds.iter().any(|other| other.as_str() == Some(kind)) {
         return None;
     }
     Some(target.get("name")?.as_str()?.to_owned())
@@ -148,7 +155,11 @@ mod tests {
             "packages": [{
                 "name": "a", "manifest_path": "/w/a/Cargo.toml",
                 "dependencies": [{"name": "b", "kind": null}, {"name": "c", "kind": "dev"}],
-                "targets": [{"name": "a", "kind": ["lib"]}, {"name": "run", "kind": ["bin"]}],
+                "targets": [
+                    {"name": "a", "kind": ["lib"]}, {"name": "run", "kind": ["bin"]},
+                    {"name": "host", "kind": ["test"]},
+                ],
+                "metadata": {"vm": 1},
             }],
         });
         let workspace = lift(&metadata).unwrap();
@@ -158,6 +169,8 @@ mod tests {
             manifest: PathBuf::from("a/Cargo.toml"),
             dependencies: vec![normal("b", true), normal("c", false)],
             binaries: vec!["run".to_owned()],
+            tests: vec!["host".to_owned()],
+            metadata: json!({"vm": 1}),
         };
         assert_eq!(workspace.members, [expected]);
         assert_eq!(workspace.binary("run"), Path::new("/t/debug/run"));

@@ -153,7 +153,7 @@ mod tests {
             name: name.to_owned(),
             manifest: PathBuf::from(manifest),
             dependencies: dependencies.iter().map(normal).collect(),
-            binaries: Vec::new(),
+            ..Member::default()
         }
     }
 
