@@ -53,6 +53,8 @@ pub(crate) fn pack(kit: &Kit, built: &Built, job: &Job) -> Result<Vec<u8>, Fault
     for path in PROGRAMS.iter().filter_map(|name| prerequisites::find(name)) {
         program(&mut archive, &path, &path)?;
     }
+    let shell = Path::new("/bin/sh");
+    program(&mut archive, shell, shell)?;
     applets(&mut archive, &kit.busybox())?;
     let command = job.command.first().map(PathBuf::from);
     for path in command.iter().chain(&job.files) {
@@ -108,7 +110,8 @@ fn libraries(listing: &str) -> Vec<PathBuf> {
     listing.lines().filter_map(path).collect()
 }
 
-/// Adds busybox and a link for each applet that nothing else in the archive does.
+/// Adds busybox and a link for each applet that nothing else in the archive does. The shell is this
+/// machine's: busybox's own runs its applets whatever `PATH` says, and its `ip` knows little.
 fn applets(archive: &mut Archive, busybox: &Path) -> Result<(), Fault> {
     let list = Call::new(busybox).arg("--list").output()?;
     program(archive, busybox, &Path::new(APPLETS).join("busybox"))?;
