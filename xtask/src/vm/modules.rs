@@ -15,7 +15,7 @@ use super::unpack;
 use crate::call::Fault;
 
 /// The modules that a VM has, and their parameters. No bond or dummy that nobody asked for.
-const WANTED: [(&str, &str); 20] = [
+const WANTED: [(&str, &str); 21] = [
     ("8021q", ""),
     ("bonding", "max_bonds=0"),
     ("bridge", ""),
@@ -23,6 +23,7 @@ const WANTED: [(&str, &str); 20] = [
     ("ipvlan", ""),
     ("macvlan", ""),
     ("macvtap", ""),
+    ("nf_conntrack_netlink", ""),
     ("nf_tables", ""),
     ("nft_ct", ""),
     ("tun", ""),
