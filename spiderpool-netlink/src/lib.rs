@@ -22,6 +22,7 @@
 //! * [`observe`]: what is there, as plain values;
 //! * [`change`]: single changes, each one request to the kernel;
 //! * [`netfilter`]: marks on connections, and forgetting connections;
+//! * [`probe`]: whether others on the link have an address, whether a gateway answers, announcements;
 //! * [`fault`]: what can go wrong between us and the kernel.
 //!
 //! Below them, private: `socket` (requests, dumps, retries), `conversation` (which replies belong
@@ -38,6 +39,8 @@ pub mod observe;
 pub mod change;
 
 pub mod netfilter;
+
+pub mod probe;
 
 pub mod fault;
 
