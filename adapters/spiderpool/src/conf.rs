@@ -7,7 +7,9 @@
 use serde::Deserialize;
 use spiderpool_cni::{CniError, NetConf, code};
 use spiderpool_core::request::FamilyPolicy;
+use spiderpool_netlink::probe::{ConflictTiming, GatewayTiming, Timing};
 use std::fmt::Display;
+use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -41,6 +43,22 @@ pub(crate) struct Ipam {
     pub(crate) agent_namespace: String,
     /// How long an ADD may take in all, in seconds: 1 to 100.
     pub(crate) timeout_seconds: u64,
+    /// Whether it is asked on the pod's interface if another host has the address.
+    #[serde(rename = "enableIPConflictDetection")]
+    pub(crate) enable_conflict_detection: bool,
+    /// Whether it is asked on the pod's interface if the gateway answers.
+    #[serde(rename = "enableGatewayDetection")]
+    pub(crate) enable_gateway_detection: bool,
+    /// How many probes ask for an address.
+    pub(crate) conflict_probes: NonZeroU32,
+    /// The least time between two probes, in milliseconds; by chance it is up to twice that.
+    pub(crate) conflict_interval_ms: u32,
+    /// How long is listened after the last probe, in milliseconds.
+    pub(crate) conflict_wait_ms: u32,
+    /// How often a gateway is asked at most.
+    pub(crate) gateway_tries: NonZeroU32,
+    /// How long each answer of a gateway is waited for, in milliseconds.
+    pub(crate) gateway_wait_ms: u32,
     /// From which level on messages are written to the log file.
     pub(crate) log_level: Level,
     /// The log file.
@@ -68,6 +86,13 @@ impl Default for Ipam {
             node_name: None,
             agent_namespace: "kube-system".to_owned(),
             timeout_seconds: 90,
+            enable_conflict_detection: false,
+            enable_gateway_detection: false,
+            conflict_probes: NonZeroU32::MIN.saturating_add(2),
+            conflict_interval_ms: 100,
+            conflict_wait_ms: 200,
+            gateway_tries: NonZeroU32::MIN.saturating_add(2),
+            gateway_wait_ms: 200,
             log_level: Level::Info,
             log_file_path: "/var/log/spidernet/spiderpool.log".into(),
             log_file_max_size: 100,
@@ -137,6 +162,24 @@ impl Ipam {
             let store_path = path.map_or_else(|| STORE.into(), PathBuf::from);
             Self { store_path, ..Self::default() }
         })
+    }
+
+    /// Which questions are asked on the pod's interface, at what pace.
+    pub(crate) fn detection(&self) -> Timing {
+        let ms = |ms: u32| Duration::from_millis(ms.into());
+        let spacing = ms(self.conflict_interval_ms);
+        let conflict = ConflictTiming {
+            probes: self.conflict_probes,
+            delay: spacing / 5,
+            spacing,
+            jitter: spacing,
+            wait: ms(self.conflict_wait_ms),
+        };
+        let gateway = GatewayTiming { tries: self.gateway_tries, wait: ms(self.gateway_wait_ms) };
+        Timing {
+            conflict: self.enable_conflict_detection.then_some(conflict),
+            gateway: self.enable_gateway_detection.then_some(gateway),
+        }
     }
 
     /// How long the whole verb may take.

@@ -3,12 +3,14 @@
 //! | code | when | try again |
 //! |---|---|---|
 //! | 8 | the namespace cannot be used | no |
-//! | 11 | the store was busy until the deadline | yes |
+//! | 11 | the store was busy until the deadline, or an interface could not be probed on | yes |
 //! | 100 | no pool has an address for the pod; the details list every candidate | when the state changes |
 //! | 101 | the request contradicts itself or came too late | no |
 //! | 102 | the store is missing, damaged, or of another version | after repair |
 //! | 103 | the disk is full or read-only | after repair |
 //! | 104 | CHECK: store, namespace and result do not agree | no |
+//! | 105 | another host has the address, and no other was given | when that host is found |
+//! | 106 | the gateway does not answer | when it does |
 
 use spiderpool_cni::{CniError, code};
 use spiderpool_core::refusal::{AllocateRefusal, Refusal};
@@ -25,6 +27,10 @@ pub(crate) const BAD_STORE: u32 = 102;
 pub(crate) const NO_ROOM: u32 = 103;
 /// Store, namespace and result do not agree.
 pub(crate) const MISMATCH: u32 = 104;
+/// Another host has the address, and no other was given.
+pub(crate) const CONFLICT: u32 = 105;
+/// The gateway does not answer.
+pub(crate) const NO_GATEWAY: u32 = 106;
 
 /// The error that a failure of the store is to the runtime.
 pub(crate) fn of_store(error: &StoreError) -> CniError {

@@ -9,6 +9,9 @@ use spiderpool_core::name::Name;
 use spiderpool_store::{JournalLimits, OpenOptions, Patience, Store, StoreError};
 use std::time::Instant;
 
+/// The part of a verb's time that detection may use.
+const PROBING_SHARE: f32 = 0.8;
+
 /// One verb under way.
 #[derive(Debug)]
 pub(crate) struct Session {
@@ -16,6 +19,8 @@ pub(crate) struct Session {
     pub(crate) log: Log,
     pub(crate) network: Name,
     pub(crate) patience: Patience,
+    /// Detection ends here, so that time is left to give back what was allocated.
+    pub(crate) probe_until: Instant,
 }
 
 /// The container and interface of a call.
@@ -42,7 +47,9 @@ impl Session {
         let network = name(&conf.name)?;
         let end = started.checked_add(ipam.timeout());
         let patience = end.map_or(Patience::Each(ipam.timeout()), Patience::Until);
-        Ok(Self { ipam, log, network, patience })
+        let probing = ipam.timeout().mul_f32(PROBING_SHARE);
+        let probe_until = started.checked_add(probing).unwrap_or(started);
+        Ok(Self { ipam, log, network, patience, probe_until })
     }
 
     /// The store; a plugin never makes one, since an empty store would give addresses twice.

@@ -252,8 +252,7 @@ mod tests {
         assert_eq!(Heard::of(&question((OWN, ten()), gateway)), Some(heard));
     }
 
-    /// The reference overlooks advertisements without options, and those with two (#4582 reworked
-    /// the code that did).
+    /// The reference overlooks advertisements without options, and those with two.
     #[test]
     fn an_advertisement_needs_no_option() {
         let check = |options: &[u8], mac: Mac| {

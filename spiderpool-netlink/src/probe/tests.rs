@@ -318,7 +318,7 @@ fn what_was_cut_short_is_unsettled() {
     assert_eq!(seen[3..], [(Occupancy::Free, Reach::Unsettled); 3]);
 }
 
-/// #4582: an answer in the last moment counts, since silence is judged after what was heard.
+/// Silence is judged after what was heard.
 #[test]
 fn an_answer_in_the_last_moment_counts() {
     for (address, _) in [V4, V6] {
@@ -333,7 +333,7 @@ fn an_answer_in_the_last_moment_counts() {
     }
 }
 
-/// #4650: a gateway's own late claim still counts while its answer is awaited.
+/// Not every host answers a probe; some speak up only when their address is used.
 #[test]
 fn a_conflict_that_shows_late_is_a_conflict() {
     let mut prober = prober(&[target("10.6.0.10", "10.6.0.1")], both());

@@ -3,12 +3,14 @@
 use crate::failure;
 use crate::request::request;
 use crate::session::{Attachment, Session, moment};
+use crate::verb::settle::settle;
 use serde_json::Value;
 use spiderpool_cni::{Call, CniError, CniResult, Dns, IpConfig, NetConf, Route, code};
 use spiderpool_core::command::{Allocated, Answer, Command};
 use spiderpool_core::refusal::{AllocateRefusal, Refusal};
 use spiderpool_core::request::Request;
 use spiderpool_host::SweepError;
+use spiderpool_netlink::probe::Timing;
 use spiderpool_store::{Extra, Store, StoreError};
 use std::path::PathBuf;
 
@@ -58,7 +60,12 @@ fn allocate(
         }
         outcome => outcome,
     };
-    outcome.map_err(of_store)
+    let allocated = outcome.map_err(of_store)?;
+    if session.ipam.detection() == Timing::default() {
+        return Ok(allocated);
+    }
+    let again = || ask(&store, &request, &extra)?.map_err(of_store);
+    settle((session, &store), call, allocated, again)
 }
 
 fn ask(

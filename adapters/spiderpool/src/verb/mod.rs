@@ -4,6 +4,7 @@ mod add;
 mod check;
 mod del;
 mod gc;
+mod settle;
 mod status;
 
 use serde_json::Value;
