@@ -9,9 +9,12 @@ mod lab;
 
 use lab::ask::Heard;
 use lab::room::Room;
-use lab::{Ask, Lab, range, ten};
+use lab::{Ask, Lab, name, range, ten};
 use serde_json::json;
+use spiderpool_core::command::{Claim, Command, Conflict, Place};
+use spiderpool_core::moment::Moment;
 use spiderpool_netlink::RunError;
+use spiderpool_store::Extra;
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
@@ -123,6 +126,35 @@ fn a_pod_is_given_another_address_at_most_twice() {
     says(&heard, &["10.6.0.12 is located at", OTHER]);
     site.lab.is_as_new();
     assert_eq!(ask.send().address(), address("10.6.0.13"));
+}
+
+/// An address whose quarantine is over is given when nothing else is left, and is asked about like
+/// any other; if it is taken still, it is in quarantine for twice as long.
+#[test]
+#[ignore = "host tier: makes namespaces, needs root"]
+fn an_address_whose_quarantine_is_over_is_probed_again() {
+    let site = Site::with(Lab::with([range("blue", "10.6.0.", "24", "10", "10")]));
+    site.other_has(&["10.6.0.10/24"]);
+    site.lab.add("c1").pools(&["blue"], &[]).send().ok();
+    // Long ago, somebody answered for it.
+    let place = Place { space: name("default"), address: address("10.6.0.10") };
+    let generation = {
+        let view = site.lab.store().load_all().unwrap();
+        view.allocations().unwrap().map(|found| found.allocation.generation).next().unwrap()
+    };
+    let conflict = Conflict { claim: Claim { place, generation }, mac: [2, 0, 0, 0, 0, 7] };
+    let long_ago = Moment { now_ms: 1, seed: 1 };
+    let store = site.lab.store();
+    store.execute(&Command::Conflict(conflict), long_ago, &Extra::default()).unwrap();
+    drop(store);
+    let ask = |container: &str| site.wary(container).pools(&["blue"], &[]);
+    let heard = ask("c2").send().expect(100);
+    site.log_has("10.6.0.10 is located at");
+    says(&heard, &["quarantine"]);
+    // It is free by now, but in quarantine again.
+    site.other.ip("address del 10.6.0.10/24 dev eth0");
+    ask("c3").send().expect(100);
+    assert!(site.lab.held().is_empty() && site.lab.audit().is_clean());
 }
 
 /// A router with proxy ARP answers for everything: after a few addresses of one MAC there is no more

@@ -151,6 +151,65 @@ fn ptp_pods_meet_and_leave_nothing() {
     }
 }
 
+/// C00007 with real plugins: the second pod finds that the first has an address that another store
+/// gives out too, as with a cluster that is not told of ours.
+#[test]
+#[ignore = "host tier: runs CNI plugins in namespaces, needs root"]
+fn detection_works_under_plugins_that_make_their_interface_first() {
+    for plugin in [
+        json!({"type": "macvlan", "master": "m0", "mode": "bridge"}),
+        json!({"type": "bridge", "bridge": "br0"}),
+    ] {
+        let (node, stranger) = (Node::new(), Lab::new());
+        node.master("m0");
+        let (a, b) = (Room::new(), Room::new());
+        let first = node.ask(&a, "eth0", ("blue", &plugin));
+        let first =
+            node.send("ADD", &first.ipam("store_path", stranger.store_dir().to_str().unwrap()));
+        let taken = first.ok().addresses();
+        settled(&a);
+        let ask = node.ask(&b, "eth0", ("blue", &plugin)).ipam("enableIPConflictDetection", true);
+        let given = node.send("ADD", &ask).ok().addresses();
+        let begins: Vec<_> = given.iter().map(ToString::to_string).collect();
+        assert_eq!(begins, ["10.6.0.11", "fd00:6::11"], "{}", node.lab.log());
+        taken.into_iter().for_each(|address| reaches(&b, address));
+        given.into_iter().for_each(|address| reaches(&a, address));
+        node.send("DEL", &ask).ok();
+        assert_eq!(node.lab.held().len(), 0);
+    }
+}
+
+/// C00009 with a real plugin: the DEL that the runtime sends then takes the interface away.
+#[test]
+#[ignore = "host tier: runs CNI plugins in namespaces, needs root"]
+fn a_macvlan_pod_whose_gateway_is_dead_is_refused() {
+    let node = Node::new();
+    node.master("m0");
+    let pod = Room::new();
+    let ask = node.ask(&pod, "eth0", ("blue", &json!({"type": "macvlan", "master": "m0"})));
+    let ask = ask.ipam("enableGatewayDetection", true);
+    let heard = node.send("ADD", &ask).expect(106);
+    assert!(heard.stdout.contains("gateway 10.6.0.1 is unreachable"), "{heard:?}");
+    node.lab.is_as_new();
+    node.send("DEL", &ask).ok();
+    node.lab.is_as_new();
+    assert!(!pod.ip("-o link").contains("eth0"), "{}", pod.ip("-o link"));
+    node.host.ip("address add 10.6.0.1/24 dev m0-peer");
+    node.host.ip("address add fd00:6::1/64 dev m0-peer nodad");
+    node.send("ADD", &ask).ok();
+    settled(&pod);
+}
+
+#[test]
+#[ignore = "host tier: runs CNI plugins in namespaces, needs root"]
+fn ptp_makes_its_interface_later_and_is_not_asked_on() {
+    let node = Node::new();
+    let pod = Room::new();
+    let ask = node.ask(&pod, "eth0", ("blue", &json!({"type": "ptp"})));
+    node.send("ADD", &ask.ipam("enableIPConflictDetection", true)).ok();
+    assert!(node.lab.log().contains("no detection on `eth0`"), "{}", node.lab.log());
+}
+
 #[test]
 #[ignore = "host tier: runs CNI plugins in namespaces, needs root"]
 fn a_pod_on_two_networks_meets_both() {

@@ -50,22 +50,32 @@ fn allocate(
         .map_err(|error| failure::told(code::BAD_NETNS, &error))?;
     let extra = Extra { add: vec![witness], ..Extra::default() };
     let request = request(session, call, conf, ticket)?;
-    let before = store.revision().map_err(of_store)?;
-    let outcome = match ask(&store, &request, &extra)? {
-        Err(refused) if is_exhausted(&refused) => {
-            reclaim(session, &store)?;
-            // Whoever gave it back, this process or another one: there may be room now.
-            let changed = store.revision().map_err(of_store)? != before;
-            if changed { ask(&store, &request, &extra)? } else { Err(refused) }
-        }
-        outcome => outcome,
-    };
-    let allocated = outcome.map_err(of_store)?;
+    let ask = || ask_under_pressure((session, &store), &request, &extra);
+    let allocated = ask()?;
     if session.ipam.detection() == Timing::default() {
         return Ok(allocated);
     }
-    let again = || ask(&store, &request, &extra)?.map_err(of_store);
-    settle((session, &store), call, allocated, again)
+    settle((session, &store), call, allocated, ask)
+}
+
+/// Asks, and where the pools are exhausted, once more when something was given back meanwhile.
+fn ask_under_pressure(
+    (session, store): (&Session, &Store),
+    request: &Request,
+    extra: &Extra,
+) -> Result<Allocated, CniError> {
+    let of_store = |error: StoreError| failure::of_store(&error);
+    let before = store.revision().map_err(of_store)?;
+    let outcome = match ask(store, request, extra)? {
+        Err(refused) if is_exhausted(&refused) => {
+            reclaim(session, store)?;
+            // Whoever gave it back, this process or another one: there may be room now.
+            let changed = store.revision().map_err(of_store)? != before;
+            if changed { ask(store, request, extra)? } else { Err(refused) }
+        }
+        outcome => outcome,
+    };
+    outcome.map_err(of_store)
 }
 
 fn ask(
