@@ -113,7 +113,7 @@ fn inquire(
     let fault = |source| ProbeFault::Netlink { link: inquiry.link.to_owned(), source };
     let links = netlink.links().map_err(fault)?;
     let link = links.iter().find(|link| link.name == inquiry.link);
-    let link = match link.map_or(Err("it is made only after IPAM"), is_deaf) {
+    let link = match link.map_or(Err("it is made only after IPAM"), listening) {
         Ok(link) => link,
         Err(why) => return Ok(Outcome::Skipped(why.to_owned())),
     };
@@ -136,9 +136,9 @@ fn inquire(
     }
 }
 
-/// An ipvlan interface is handed only what is sent to an address that it carries, so no answer to a
+/// The link, if it hears answers. An ipvlan interface is handed only what is sent to an address that it carries, so no answer to a
 /// probe reaches it (`ipvlan_addr_lookup` in the kernel's `drivers/net/ipvlan/ipvlan_core.c`).
-fn is_deaf(link: &Link) -> Result<&Link, &'static str> {
+fn listening(link: &Link) -> Result<&Link, &'static str> {
     match link.kind.as_deref() {
         Some("ipvlan") => Err("an ipvlan interface hears no answers before it has an address"),
         _ => Ok(link),
