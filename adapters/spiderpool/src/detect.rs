@@ -136,8 +136,9 @@ fn inquire(
     }
 }
 
-/// The link, if it hears answers. An ipvlan interface is handed only what is sent to an address that it carries, so no answer to a
-/// probe reaches it (`ipvlan_addr_lookup` in the kernel's `drivers/net/ipvlan/ipvlan_core.c`).
+/// The link, if it hears answers. An ipvlan interface is handed only what is sent to an address that
+/// it carries, so no answer to a probe reaches it (`ipvlan_addr_lookup` in the kernel's
+/// `drivers/net/ipvlan/ipvlan_core.c`).
 fn listening(link: &Link) -> Result<&Link, &'static str> {
     match link.kind.as_deref() {
         Some("ipvlan") => Err("an ipvlan interface hears no answers before it has an address"),

@@ -6,7 +6,7 @@
 //!
 //! | verb | what it does here |
 //! |---|---|
-//! | ADD | allocates, all or nothing, asks the wire if it is told to, and records a witness of the namespace |
+//! | ADD | allocates, all or nothing, asks the wire if told to, and records a witness of the namespace |
 //! | DEL | gives back what this container holds on this interface |
 //! | CHECK | holds the previous result against the store and the namespace |
 //! | STATUS | says whether store and configuration can serve an ADD |
@@ -16,6 +16,7 @@
 mod conf;
 mod detect;
 mod failure;
+mod forget;
 mod log;
 mod master;
 mod request;

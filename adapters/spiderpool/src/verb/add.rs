@@ -1,6 +1,7 @@
 //! ADD: allocate, and answer with the addresses and routes of the interface that asked.
 
 use crate::failure;
+use crate::forget::forget;
 use crate::request::request;
 use crate::session::{Attachment, Session, moment};
 use crate::verb::settle::settle;
@@ -75,7 +76,9 @@ fn ask_under_pressure(
         }
         outcome => outcome,
     };
-    outcome.map_err(of_store)
+    let allocated = outcome.map_err(of_store)?;
+    forget(session, &allocated.addresses);
+    Ok(allocated)
 }
 
 fn ask(
