@@ -172,6 +172,8 @@ fn socket_fault(what: &'static str, link: &str, errno: Raw) -> ProbeFault {
 }
 
 /// Lets untagged ARP, and untagged ICMPv6 of the two neighbour discovery types through.
+///
+/// The kernel copies the program within the call, so the pointer to it never outlives it.
 fn attach_filter(socket: &OwnedFd) -> nix::Result<()> {
     let mut program = program();
     let program = libc::sock_fprog {
