@@ -23,7 +23,7 @@ mod scene;
 mod sysctl;
 
 pub use address::{Address, AddressFlags};
-pub use bond::{Bond, BondOption, BondValue};
+pub use bond::{BadBond, Bond, BondKind, BondNeeds, BondOption, BondValue, bond_mode};
 pub use link::{
     BadVlanId, HardwareAddress, Ipvlan, IpvlanMode, Link, LinkKind, Macvlan, MacvlanMode, Parent,
     VirtualFunction, Vlan, VlanId, VlanProtocol,
