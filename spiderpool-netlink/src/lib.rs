@@ -46,6 +46,8 @@ pub mod fault;
 
 mod socket;
 
+mod link;
+
 mod conversation;
 mod frame;
 

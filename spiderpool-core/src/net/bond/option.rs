@@ -245,11 +245,8 @@ const ROWS: [Row; 33] = [
 ];
 
 /// What `ip link add type bond` calls otherwise than the kernel does.
-const COMMANDS: [(BondOption, &str); 3] = [
-    (O::NumPeerNotif, "num_grat_arp"),
-    (O::PeerNotifDelay, "peer_notify_delay"),
-    (O::MissedMax, "missed_max"),
-];
+const COMMANDS: [(BondOption, &str); 2] =
+    [(O::NumPeerNotif, "num_grat_arp"), (O::PeerNotifDelay, "peer_notify_delay")];
 
 impl BondOption {
     /// Every option, in the order of the enumeration.
