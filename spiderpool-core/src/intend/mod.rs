@@ -4,5 +4,7 @@
 //! serves (its [`Tenure`]) and what it is for (its [`Reason`]).
 
 mod intent;
+mod parent;
 
 pub use intent::{Intent, Reason, Tenure, Want, Wish};
+pub use parent::{NodeAddresses, ParentBond, ParentConfiguration, ParentRefusal, Parents, parents};
