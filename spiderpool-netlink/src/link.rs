@@ -20,6 +20,8 @@ mod lift;
 mod lower;
 
 #[cfg(test)]
+mod kernel_tests;
+#[cfg(test)]
 mod tests;
 
 pub(crate) use function::{functions_of, question_of_functions};

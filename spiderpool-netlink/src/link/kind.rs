@@ -83,7 +83,7 @@ fn macvlan_mode(info: &InfoMacVlan) -> Option<MacvlanMode> {
         MacVlanMode::Bridge => Some(MacvlanMode::Bridge),
         MacVlanMode::Passthrough => Some(MacvlanMode::Passthru),
         MacVlanMode::Source => Some(MacvlanMode::Source),
-        _ => None,
+        MacVlanMode::Other(_) | _ => None,
     }
 }
 
@@ -93,7 +93,7 @@ fn ipvlan_mode(info: &InfoIpVlan) -> Option<IpvlanMode> {
         IpVlanMode::L2 => Some(IpvlanMode::L2),
         IpVlanMode::L3 => Some(IpvlanMode::L3),
         IpVlanMode::L3S => Some(IpvlanMode::L3S),
-        _ => None,
+        IpVlanMode::Other(_) | _ => None,
     }
 }
 

@@ -126,7 +126,9 @@ fn holds_attributes(path: &[u16]) -> bool {
 }
 
 /// Every attribute with the path to it: what a message says, whatever the order.
-fn leaves(path: &[u16], bytes: &[u8], is_veth: bool, found: &mut BTreeSet<(Vec<u16>, Vec<u8>)>) {
+type Leaves = BTreeSet<(Vec<u16>, Vec<u8>)>;
+
+fn leaves(path: &[u16], bytes: &[u8], is_veth: bool, found: &mut Leaves) {
     let mut rest = bytes;
     while rest.len() >= 4 {
         let length = usize::from(u16::from_ne_bytes([rest[0], rest[1]]));
@@ -147,8 +149,8 @@ fn leaves(path: &[u16], bytes: &[u8], is_veth: bool, found: &mut BTreeSet<(Vec<u
     }
 }
 
-fn says(case: &str, body: &[u8]) -> (Vec<u8>, BTreeSet<(Vec<u16>, Vec<u8>)>) {
-    let mut found = BTreeSet::new();
+fn says(case: &str, body: &[u8]) -> (Vec<u8>, Leaves) {
+    let mut found = Leaves::new();
     leaves(&[], &body[16..], case == "veth", &mut found);
     (body[..16].to_vec(), found)
 }
