@@ -14,11 +14,21 @@
 //!    (`plans_keep_off_what_nobody_spoke_of`).
 //! 4. What cannot be restored is destroyed last, and announced (`losses_come_last_and_are_announced`).
 
-mod command;
-pub mod kernel;
 mod op;
 mod refusal;
 mod step;
+
+pub mod kernel;
+
+mod balance;
+mod command;
+mod draft;
+mod draft_link;
+mod phase;
+mod planner;
+mod remake;
+mod same;
+mod undo;
 
 pub use op::{LinkChange, NewKind, NewLink, Op, VethPeer};
 pub use refusal::PlanRefusal;
@@ -34,6 +44,5 @@ use crate::net::Scene;
 /// [`PlanRefusal`]: something that is not ours is in the way, wishes contradict each other, or the kernel
 /// would not do it.
 pub fn plan(scene: &Scene, intent: &Intent) -> Result<Plan, PlanRefusal> {
-    let _ = (scene, intent);
-    Ok(Plan::default())
+    planner::plan(scene, intent)
 }

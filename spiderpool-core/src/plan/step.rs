@@ -52,7 +52,8 @@ pub struct Step {
 pub struct Loss {
     /// Where it was.
     pub side: Side,
-    /// What it was; none for a damaged table of marks, which no [`Object`] describes.
+    /// What it was; none for what no [`Object`] describes: a damaged table of marks, or a value that was
+    /// not observed.
     pub object: Option<Object>,
     /// Why it cannot come back.
     pub cause: LossCause,
@@ -113,7 +114,7 @@ impl fmt::Display for Loss {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.object {
             Some(object) => write!(f, "{object} ({}): {}", self.side, self.cause),
-            None => write!(f, "damaged nftables table ({}): {}", self.side, self.cause),
+            None => write!(f, "what was there before ({}): {}", self.side, self.cause),
         }
     }
 }

@@ -6,6 +6,8 @@
 mod link;
 mod route;
 
+pub(super) use link::kind;
+
 use std::fmt;
 
 use super::Op;

@@ -31,6 +31,10 @@ pub enum Errno {
     Invalid,
     /// `EOPNOTSUPP`.
     NotSupported,
+    /// `ERANGE`.
+    OutOfRange,
+    /// `EADDRINUSE`.
+    AddressInUse,
     /// `EADDRNOTAVAIL`.
     AddressNotAvailable,
     /// `ENETDOWN`.
@@ -44,6 +48,11 @@ pub enum Errno {
 }
 
 impl Errno {
+    /// A refusal with this number, and what it means here.
+    pub(super) const fn because(self, reason: &'static str) -> KernelRefusal {
+        KernelRefusal { errno: self, reason }
+    }
+
     /// The number that the kernel answers with.
     #[must_use]
     pub const fn number(self) -> i32 {
@@ -56,7 +65,9 @@ impl Errno {
             Self::Exists => 17,
             Self::NoDevice => 19,
             Self::Invalid => 22,
+            Self::OutOfRange => 34,
             Self::NotSupported => 95,
+            Self::AddressInUse => 98,
             Self::AddressNotAvailable => 99,
             Self::NetworkDown => 100,
             Self::NetworkUnreachable => 101,
@@ -74,7 +85,9 @@ impl Errno {
             Self::Exists => "EEXIST",
             Self::NoDevice => "ENODEV",
             Self::Invalid => "EINVAL",
+            Self::OutOfRange => "ERANGE",
             Self::NotSupported => "EOPNOTSUPP",
+            Self::AddressInUse => "EADDRINUSE",
             Self::AddressNotAvailable => "EADDRNOTAVAIL",
             Self::NetworkDown => "ENETDOWN",
             Self::NetworkUnreachable => "ENETUNREACH",

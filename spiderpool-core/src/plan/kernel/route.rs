@@ -1,0 +1,131 @@
+//! Routes come and go: what the kernel takes as one.
+
+use std::net::IpAddr;
+
+use super::derived::speaks_v6;
+use super::journal::Journal;
+use super::lookup::rivals;
+use super::reach::{check_v4, check_v6};
+use super::{Errno, KernelRefusal};
+use crate::address::Family;
+use crate::net::{Hop, LinkName, Observed, Route, RouteType, Scope, Side};
+
+pub(super) fn add(
+    journal: &mut Journal<'_>,
+    side: Side,
+    route: &Route,
+) -> Result<(), KernelRefusal> {
+    let route = normal(route);
+    let observed = journal.side(side);
+    match route.family() {
+        Family::V4 => v4(observed, &route)?,
+        Family::V6 => v6(observed, &route)?,
+    }
+    if rivals(observed, &route).next().is_some() {
+        let reason = "a route with its destination, metric and table is there already";
+        return Err(Errno::Exists.because(reason));
+    }
+    journal.add_route(side, route);
+    Ok(())
+}
+
+/// A route as the kernel keeps it: in IPv6 without host bits, and what is dropped leaves by loopback.
+pub(in crate::plan) fn normal(route: &Route) -> Route {
+    let mut kept = route.clone();
+    if route.family() == Family::V6 {
+        kept.destination = route.destination.trunc();
+        if drops(route.kind)
+            && let Ok(loopback) = LinkName::new("lo")
+        {
+            kept.hops = vec![Hop::on(loopback)];
+        }
+    }
+    kept
+}
+
+/// Whether packets of such a route go nowhere.
+pub(in crate::plan) const fn drops(kind: RouteType) -> bool {
+    matches!(
+        kind,
+        RouteType::Blackhole | RouteType::Unreachable | RouteType::Prohibit | RouteType::Throw
+    )
+}
+
+fn v4(observed: &Observed, route: &Route) -> Result<(), KernelRefusal> {
+    if route.destination.trunc() != route.destination {
+        return Err(Errno::Invalid.because("the destination has bits beyond its prefix"));
+    }
+    if drops(route.kind) || route.nexthop_id.is_some() {
+        return Ok(());
+    }
+    check_hops(observed, route)?;
+    let is_local = |ip: IpAddr| observed.addresses.iter().any(|address| address.net.addr() == ip);
+    if route.source.is_some_and(|source| !is_local(source)) {
+        return Err(Errno::Invalid.because("its source is no address of this namespace"));
+    }
+    for hop in &route.hops {
+        match hop.gateway {
+            Some(_) if u8::from(route.scope) >= u8::from(Scope::Link) => {
+                return Err(Errno::Invalid.because("a route over a gateway is of a wider scope"));
+            }
+            Some(IpAddr::V4(gateway)) => check_v4(observed, route.table, hop, gateway)?,
+            Some(IpAddr::V6(gateway)) => check_v6(observed, route.table, hop, gateway)?,
+            None => {}
+        }
+    }
+    Ok(())
+}
+
+fn v6(observed: &Observed, route: &Route) -> Result<(), KernelRefusal> {
+    if drops(route.kind) || route.nexthop_id.is_some() {
+        return Ok(());
+    }
+    check_hops(observed, route)?;
+    for hop in &route.hops {
+        let device = hop.device.as_ref().and_then(|name| observed.links.get(name));
+        if device.is_some_and(|link| !speaks_v6(observed, link)) {
+            return Err(Errno::NoAccess.because("IPv6 is disabled on its link"));
+        }
+        if let Some(IpAddr::V6(gateway)) = hop.gateway {
+            check_v6(observed, route.table, hop, gateway)?;
+        }
+    }
+    let is_own = |ip: IpAddr| observed.addresses.iter().any(|address| address.net.addr() == ip);
+    if route.source.is_some_and(|source| !is_own(source)) {
+        return Err(Errno::Invalid.because("its source is no address of this namespace"));
+    }
+    Ok(())
+}
+
+/// Each hop leaves by a link that is there and up.
+fn check_hops(observed: &Observed, route: &Route) -> Result<(), KernelRefusal> {
+    if route.hops.is_empty() {
+        return Err(Errno::NoDevice.because("it leaves by no link"));
+    }
+    for hop in &route.hops {
+        let Some(device) = &hop.device else {
+            return Err(Errno::NoDevice.because("it does not say which link it leaves by"));
+        };
+        let link = observed.links.get(device);
+        match link.ok_or(Errno::NoDevice.because("the link that it leaves by is not there"))? {
+            link if !link.is_up && route.scope != Scope::Host => {
+                return Err(Errno::NetworkDown.because("the link that it leaves by is down"));
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+pub(super) fn delete(
+    journal: &mut Journal<'_>,
+    side: Side,
+    route: &Route,
+) -> Result<(), KernelRefusal> {
+    let route = normal(route);
+    if !journal.side(side).routes.contains(&route) {
+        return Err(Errno::NoSuchRoute.because("no such route"));
+    }
+    journal.drop_route(side, &route);
+    Ok(())
+}

@@ -1,0 +1,307 @@
+//! The way back from a step: found by trying it on the model.
+//!
+//! Called by the planner after each step, with the step's changes in the journal. What is new is taken
+//! away, from the top down; what is gone is put back, from the ground up; what the kernel made again by
+//! itself meanwhile is left alone. The journal is then taken back to where the step left it. What is still
+//! missing at the end is a [`Loss`].
+//!
+//! Invariant: performing the ops after the step gives the scene before it, its losses excepted
+//! (`plans_return_from_every_step`).
+
+use std::collections::BTreeMap;
+
+use super::balance::{Balance, balance, links_before};
+use super::kernel::attempt;
+use super::kernel::journal::Journal;
+use super::kernel::lookup::{below, rivals};
+use super::kernel::normal::route as plain;
+use super::remake::remake;
+use super::{LinkChange, Loss, LossCause, Op};
+use crate::address::Family;
+use crate::net::{
+    Address, Link, LinkKind, LinkName, NeighbourState, Object, Route, Scene, Side, Sysctl,
+};
+
+/// How a step is undone, and what that leaves out.
+#[derive(Debug, Default)]
+pub(super) struct Undo {
+    pub(super) ops: Vec<(Side, Op)>,
+    pub(super) losses: Vec<Loss>,
+}
+
+/// Finds the undo of what the journal holds since `mark`, and leaves the scene as it is.
+pub(super) fn find(journal: &mut Journal<'_>, mark: usize, side: Side, op: &Op) -> Undo {
+    let after = journal.mark();
+    let before = links_before(journal.since(mark));
+    let mut search = Search { journal, mark, before, ops: Vec::new() };
+    search.reverse(side, op);
+    // Links that come and go bring and take things with them: one pass may leave a rest for the next.
+    for _ in 0..3 {
+        let done = search.ops.len();
+        search.take();
+        search.put();
+        if search.ops.len() == done {
+            break;
+        }
+    }
+    let (ops, rest) = (std::mem::take(&mut search.ops), search.balance());
+    journal.rewind(after);
+    Undo { ops, losses: losses(rest) }
+}
+
+struct Search<'j, 'a> {
+    journal: &'j mut Journal<'a>,
+    mark: usize,
+    before: BTreeMap<(Side, LinkName), Link>,
+    ops: Vec<(Side, Op)>,
+}
+
+impl Search<'_, '_> {
+    fn balance(&self) -> Balance {
+        balance(self.journal.since(self.mark))
+    }
+
+    fn scene(&self) -> &Scene {
+        self.journal.scene()
+    }
+
+    /// Performs an op if the kernel takes it, and keeps it.
+    fn attempt(&mut self, side: Side, op: Op) -> bool {
+        let is_done = attempt(self.journal, side, &op).is_ok();
+        if is_done {
+            self.ops.push((side, op));
+        }
+        is_done
+    }
+
+    /// A link that has another place or name gets its old one back.
+    fn reverse(&mut self, side: Side, op: &Op) {
+        if let Op::MoveLink { name, target } = op {
+            let back = Op::MoveLink { name: target.clone(), target: name.clone() };
+            self.attempt(side.other(), back);
+        }
+        if let Op::SetLink { name, change: LinkChange::Name(target) } = op
+            && name != target
+        {
+            let change = LinkChange::Name(name.clone());
+            self.attempt(side, Op::SetLink { name: target.clone(), change });
+        }
+    }
+
+    /// Takes away what is new, the last of what depends on what first.
+    fn take(&mut self) {
+        let mut new = self.balance().new;
+        new.reverse();
+        for (side, object) in new {
+            if let Some(op) = self.removal(side, object) {
+                self.attempt(side, op);
+            }
+        }
+    }
+
+    /// What takes away something new; none if it went along with something else, or stays what it is.
+    fn removal(&self, side: Side, object: Object) -> Option<Op> {
+        let observed = self.scene().side(side);
+        match object {
+            Object::Marks(_) => Some(Op::DeleteMarks),
+            Object::Rule(it) => Some(Op::DeleteRule(it)),
+            Object::Route(it) => {
+                let found = rivals(observed, &it).find(|found| plain(found) == it)?;
+                Some(Op::DeleteRoute(found.clone()))
+            }
+            Object::Neighbour(it) => {
+                observed.neighbours.contains(&it).then(|| Op::DeleteNeighbour(it))
+            }
+            Object::Address(it) => self.has_address(side, &it).then(|| Op::DeleteAddress(it)),
+            Object::Link(it) => {
+                let is_new = !self.before.contains_key(&(side, it.name.clone()));
+                let is_there = observed.links.contains_key(&it.name);
+                (is_new && is_there).then_some(Op::DeleteLink(it.name))
+            }
+            Object::Sysctl(..) => None,
+        }
+    }
+
+    /// Puts back what is gone, from the ground up.
+    fn put(&mut self) {
+        self.put_links();
+        self.put_settings();
+        let mut sysctls = Vec::new();
+        let (mut addresses, mut neighbours, mut routes, mut rest) =
+            (vec![], vec![], vec![], vec![]);
+        for (side, object) in self.balance().gone {
+            match object {
+                Object::Link(_) => {}
+                Object::Sysctl(name, value) => sysctls.push((side, name, value)),
+                Object::Address(it) => addresses.push((side, it)),
+                Object::Neighbour(it) => neighbours.push((side, it)),
+                Object::Route(it) => routes.push((side, it)),
+                Object::Rule(it) => rest.push((side, Op::AddRule(it))),
+                Object::Marks(it) => rest.push((side, Op::AddMarks(it))),
+            }
+        }
+        self.put_sysctls(sysctls);
+        addresses.sort_by_key(|(_, address)| (address.family(), address.flags.is_secondary));
+        for (side, address) in addresses.into_iter().filter(|(_, it)| is_whole_address(it)) {
+            if !self.has_address(side, &address) {
+                self.attempt(side, Op::AddAddress(address));
+            }
+        }
+        for (side, neighbour) in neighbours {
+            let is_there = self.scene().side(side).neighbours.contains(&neighbour);
+            if neighbour.state != NeighbourState::Learned && !is_there {
+                self.attempt(side, Op::SetNeighbour(neighbour));
+            }
+        }
+        self.put_routes(routes);
+        for (side, op) in rest {
+            self.attempt(side, op);
+        }
+    }
+
+    fn has_address(&self, side: Side, address: &Address) -> bool {
+        let observed = self.scene().side(side);
+        observed.addresses.iter().any(|it| it.device == address.device && it.net == address.net)
+    }
+
+    fn has_route(&self, side: Side, route: &Route) -> bool {
+        rivals(self.scene().side(side), route).any(|found| plain(found) == *route)
+    }
+
+    fn put_sysctls(&mut self, sysctls: Vec<(Side, Sysctl, i64)>) {
+        for (side, name, value) in sysctls {
+            if self.scene().side(side).sysctls.get(&name) != Some(&value) {
+                self.attempt(side, Op::SetSysctl(name, value));
+            }
+        }
+    }
+
+    /// Makes the links again that are gone, those first that others rest on.
+    fn put_links(&mut self) {
+        let missing: Vec<(Side, Link)> = self
+            .before
+            .iter()
+            .filter(|((side, name), _)| !self.scene().side(*side).links.contains_key(name))
+            .map(|((side, _), link)| (*side, link.clone()))
+            .collect();
+        for _ in 0..missing.len() {
+            for (side, link) in &missing {
+                if self.scene().side(*side).links.contains_key(&link.name) {
+                    continue;
+                }
+                let ops = remake(self.scene(), *side, link, &self.before);
+                ops.into_iter().all(|(side, op)| self.attempt(side, op));
+            }
+        }
+    }
+
+    /// Makes links as they were, those first that others rest on.
+    fn put_settings(&mut self) {
+        let mut changed: Vec<(Side, Link)> =
+            self.before.iter().map(|((side, _), link)| (*side, link.clone())).collect();
+        changed.sort_by_key(|(side, link)| depth(self.scene(), *side, link));
+        for (side, before) in &changed {
+            for change in shape(before) {
+                self.set(*side, before, change);
+            }
+        }
+        for (side, before) in &changed {
+            self.set(*side, before, LinkChange::Up(before.is_up));
+        }
+    }
+
+    fn set(&mut self, side: Side, before: &Link, change: LinkChange) {
+        let Some(found) = self.scene().side(side).links.get(&before.name) else { return };
+        if super::same::has(found, &change) {
+            return;
+        }
+        // A bond takes ports that are down.
+        if matches!(change, LinkChange::Controller(Some(_))) && found.is_up {
+            let down = LinkChange::Up(false);
+            self.attempt(side, Op::SetLink { name: before.name.clone(), change: down });
+        }
+        self.attempt(side, Op::SetLink { name: before.name.clone(), change });
+    }
+
+    /// Adds routes that are gone, those first that gateways are reached by.
+    fn put_routes(&mut self, mut routes: Vec<(Side, Route)>) {
+        routes.retain(|(_, route)| !route.has_more && route.nexthop_id.is_none());
+        routes.sort_by_key(|(_, route)| route.hops.iter().any(|hop| hop.gateway.is_some()));
+        for _ in 0..routes.len() {
+            let before = routes.len();
+            routes.retain(|(side, route)| {
+                !self.has_route(*side, route) && !self.attempt(*side, Op::AddRoute(route.clone()))
+            });
+            if routes.len() == before || routes.is_empty() {
+                break;
+            }
+        }
+    }
+}
+
+/// What makes a link as it was, whether it is up excepted.
+fn shape(before: &Link) -> Vec<LinkChange> {
+    let bond = if let LinkKind::Bond(bond) = &before.kind {
+        Some(LinkChange::Bond(bond.clone()))
+    } else {
+        None
+    };
+    let always = [
+        LinkChange::Alias(before.alias.clone()),
+        LinkChange::TxQueueLength(before.tx_queue_length),
+        LinkChange::Controller(before.controller.clone()),
+        LinkChange::Mtu(before.mtu),
+    ];
+    bond.into_iter().chain(always).chain(before.mac.clone().map(LinkChange::Mac)).collect()
+}
+
+/// How many links a link rests on.
+fn depth(scene: &Scene, side: Side, link: &Link) -> usize {
+    let mut depth = 0;
+    let (mut side, mut link) = (side, link);
+    while let Some((at, lower)) = below(scene, side, link) {
+        let is_pair = link.kind == LinkKind::Veth;
+        match scene.side(at).links.get(&lower) {
+            Some(found) if !is_pair && depth < 8 => (side, link) = (at, found),
+            _ => break,
+        }
+        depth += 1;
+    }
+    depth
+}
+
+/// Whether an address comes back as it was: one that expires, or that the kernel manages, does not.
+fn is_whole_address(address: &Address) -> bool {
+    let flags = address.flags;
+    let is_temporary = address.family() == Family::V6 && flags.is_secondary;
+    flags.is_permanent && !flags.is_managed && !is_temporary
+}
+
+fn losses(rest: Balance) -> Vec<Loss> {
+    let damaged = rest.damaged.into_iter().map(|side| Loss {
+        side,
+        object: None,
+        cause: LossCause::Unmakeable,
+    });
+    let gone = rest.gone.into_iter().map(|(side, object)| Loss {
+        side,
+        cause: cause(&object),
+        object: Some(object),
+    });
+    damaged.chain(gone).collect()
+}
+
+fn cause(object: &Object) -> LossCause {
+    match object {
+        Object::Link(_) => LossCause::Unmakeable,
+        Object::Route(it) if it.has_more || it.nexthop_id.is_some() => LossCause::Unobserved,
+        Object::Rule(it) if it.has_more => LossCause::Unobserved,
+        Object::Address(it) if !is_whole_address(it) => LossCause::Unobserved,
+        Object::Address(_)
+        | Object::Neighbour(_)
+        | Object::Route(_)
+        | Object::Rule(_)
+        | Object::Sysctl(..)
+        | Object::Marks(_) => LossCause::Refused,
+    }
+}
