@@ -152,20 +152,19 @@ fn setting(observed: &Observed, side: Side, name: &LinkName, change: &LinkChange
 }
 
 /// What changes a bond's options, in an order that the driver takes: the mode first and by itself, since
-/// others depend on it; a bond that is up goes down for it.
+/// others depend on it; a bond that is up goes down for those that need it.
 pub(super) fn bond(side: Side, found: &Link, wanted: &Bond) -> Vec<(Side, Op)> {
     let mut rest = bond_changes(found, wanted);
     let set = |change| (side, Op::SetLink { name: found.name.clone(), change });
-    let mut ops = Vec::new();
+    let is_downed = found.is_up && rest.needs().is_down();
+    let mut ops: Vec<_> = is_downed.then(|| set(LinkChange::Up(false))).into_iter().collect();
     if let Some(mode) = rest.options.remove(&BondOption::Mode) {
-        let mode = Bond { options: [(BondOption::Mode, mode)].into() };
-        ops.extend(found.is_up.then(|| set(LinkChange::Up(false))));
-        ops.push(set(LinkChange::Bond(mode)));
-        ops.extend(found.is_up.then(|| set(LinkChange::Up(true))));
+        ops.push(set(LinkChange::Bond(Bond::with(BondOption::Mode, mode))));
     }
     if !rest.options.is_empty() {
         ops.push(set(LinkChange::Bond(rest)));
     }
+    ops.extend(is_downed.then(|| set(LinkChange::Up(true))));
     ops
 }
 

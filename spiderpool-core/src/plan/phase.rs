@@ -24,6 +24,8 @@ pub(super) enum Phase {
     Attach,
     /// They come up.
     Up,
+    /// A bond's ports are weighed against each other, now that it has them.
+    Prefer,
     /// Addresses.
     Address,
     /// Neighbours, which stand in for what gateways would have to be asked.
@@ -86,8 +88,9 @@ fn phase(scene: &Scene, wish: &Wish) -> Phase {
     }
 }
 
-const fn shape(change: &LinkChange) -> Phase {
+fn shape(change: &LinkChange) -> Phase {
     match change {
+        LinkChange::Bond(bond) if bond.port().is_some() => Phase::Prefer,
         LinkChange::Up(true) => Phase::Up,
         LinkChange::Up(false) => Phase::Down,
         LinkChange::Mac(_) => Phase::Mac,

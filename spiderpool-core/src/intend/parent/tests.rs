@@ -1,10 +1,11 @@
 //! The table of reference section 2.2, its defects mended.
 
 use super::*;
+use crate::net::Scene;
 use crate::net::{
     Address, BondOption, HardwareAddress, LinkKind, Parent, Route, VlanId, VlanProtocol, table,
 };
-use crate::plan::NewKind;
+use crate::plan::{NewKind, kernel, plan};
 
 fn name(text: &str) -> LinkName {
     LinkName::new(text).unwrap()
@@ -306,4 +307,60 @@ fn every_wish_is_the_nodes() {
     let links: Vec<_> = parents.links.iter().map(LinkName::as_str).collect();
     assert_eq!(links, ["eth1", "eth2", "sp_bond0", "sp_bond0.5"]);
     assert_eq!(BondOption::named("primary"), Some(BondOption::Primary));
+}
+
+/// Plans for a host, performs them on the model of the kernel, and looks again; gives the commands.
+#[track_caller]
+fn arrives(host: &Observed, configuration: &ParentConfiguration) -> Vec<String> {
+    let mut scene = Scene { host: host.clone(), pod: Observed::default() };
+    let intent = parents(&scene.host, configuration).unwrap().intent;
+    let steps = plan(&scene, &intent).unwrap().steps;
+    for step in &steps {
+        assert_eq!(step.undo, [], "what is the node's is not undone");
+        kernel::perform(&mut scene, step.side, &step.op).unwrap();
+    }
+    let again = parents(&scene.host, configuration).unwrap().intent;
+    assert!(plan(&scene, &again).unwrap().is_empty(), "it rests");
+    steps.iter().map(|step| step.op.to_string()).collect()
+}
+
+#[test]
+fn plans_for_parents_arrive_and_rest() {
+    let both = asked(&["eth1", "eth2"], Some(7), Some("mode=1;miimon=100;primary=eth2"));
+    let mut up = node([]);
+    for link in up.links.values_mut() {
+        link.is_up = true;
+    }
+    let commands = arrives(&up, &both).join("\n");
+    for part in [
+        "ip link add name sp_bond0 type bond mode active-backup miimon 100",
+        "ip link set eth1 down\nip link set eth1 master sp_bond0",
+        "type bond primary eth2",
+        "type vlan",
+    ] {
+        assert!(commands.contains(part), "{part} in\n{commands}");
+    }
+    arrives(&node([]), &asked(&["eth1"], Some(7), None));
+    arrives(&node([on("eth1.7", "eth1", tag(7))]), &asked(&["eth1"], Some(7), None));
+}
+
+#[test]
+fn a_bond_goes_down_for_what_needs_it() {
+    let fast = asked(&["eth1", "eth2"], None, Some("mode=4;miimon=100;lacp_rate=fast"));
+    let bond = Link { is_up: true, ..bonded("sp_bond0", "mode=4;miimon=50;lacp_rate=slow") };
+    let ports = ["eth1", "eth2"].map(|nic| Link { is_up: true, ..port(nic, "sp_bond0") });
+    let commands = arrives(&node(ports.into_iter().chain([bond.clone()])), &fast);
+    let expected = [
+        "ip link set sp_bond0 down",
+        "ip link set sp_bond0 type bond miimon 100 lacp_rate fast",
+        "ip link set sp_bond0 up",
+    ];
+    assert_eq!(commands, expected);
+    // Without ports the mode is mended, too.
+    let other = asked(&["eth1", "eth2"], None, Some("mode=1"));
+    let commands = arrives(&node([bond]), &other);
+    assert_eq!(
+        commands[..2],
+        ["ip link set sp_bond0 down", "ip link set sp_bond0 type bond mode active-backup"]
+    );
 }

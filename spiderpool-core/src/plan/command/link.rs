@@ -4,8 +4,7 @@ use std::fmt;
 
 use super::Word;
 use crate::net::{
-    Bond, BondOption, BondValue, HardwareAddress, IpvlanMode, Link, LinkKind, MacvlanMode, Vlan,
-    VlanProtocol,
+    Bond, HardwareAddress, IpvlanMode, Link, LinkKind, MacvlanMode, Vlan, VlanProtocol,
 };
 use crate::plan::{LinkChange, NewKind, NewLink, VethPeer};
 
@@ -97,16 +96,8 @@ const fn ipvlan_mode(mode: IpvlanMode) -> &'static str {
 }
 
 fn options(f: &mut fmt::Formatter<'_>, bond: &Bond) -> fmt::Result {
-    for (option, value) in &bond.options {
-        let name = match option {
-            BondOption::Mode => "mode",
-            BondOption::Miimon => "miimon",
-        };
-        match value {
-            BondValue::Number(number) => write!(f, " {name} {number}")?,
-        }
-    }
-    Ok(())
+    let space = if bond.options.is_empty() { "" } else { " " };
+    write!(f, "{space}{bond}")
 }
 
 /// What follows `ip link set NAME`.

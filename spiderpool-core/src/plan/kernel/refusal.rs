@@ -29,6 +29,8 @@ pub enum Errno {
     NoDevice,
     /// `EINVAL`.
     Invalid,
+    /// `ENOTEMPTY`.
+    NotEmpty,
     /// `EOPNOTSUPP`.
     NotSupported,
     /// `ERANGE`.
@@ -66,6 +68,7 @@ impl Errno {
             Self::NoDevice => 19,
             Self::Invalid => 22,
             Self::OutOfRange => 34,
+            Self::NotEmpty => 39,
             Self::NotSupported => 95,
             Self::AddressInUse => 98,
             Self::AddressNotAvailable => 99,
@@ -86,6 +89,7 @@ impl Errno {
             Self::NoDevice => "ENODEV",
             Self::Invalid => "EINVAL",
             Self::OutOfRange => "ERANGE",
+            Self::NotEmpty => "ENOTEMPTY",
             Self::NotSupported => "EOPNOTSUPP",
             Self::AddressInUse => "EADDRINUSE",
             Self::AddressNotAvailable => "EADDRNOTAVAIL",

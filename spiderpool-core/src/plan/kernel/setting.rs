@@ -11,8 +11,8 @@ use super::lookup::{addresses, below, dependents};
 use super::{Errno, KernelRefusal};
 use crate::address::Family;
 use crate::net::{
-    Address, Bond, BondOption, HardwareAddress, Link, LinkKind, LinkName, Neighbour, Route, Side,
-    Sysctl, SysctlPlace,
+    Address, Bond, HardwareAddress, Link, LinkKind, LinkName, Neighbour, Route, Side, Sysctl,
+    SysctlPlace,
 };
 use crate::plan::LinkChange;
 
@@ -353,8 +353,8 @@ fn enslave(journal: &mut Journal<'_>, side: Side, port: &Link, bond: &Link) {
     set_up(journal, side, &port.name, true);
 }
 
-/// The mode changes while the bond is down and without ports only (`bond_opts` in
-/// `drivers/net/bonding/bond_options.c`).
+/// Each option has its needs (`bond_opts` in `drivers/net/bonding/bond_options.c`); one that stays as it is
+/// needs them, too.
 fn configure(
     journal: &mut Journal<'_>,
     side: Side,
@@ -364,14 +364,14 @@ fn configure(
     let LinkKind::Bond(before) = &link.kind else {
         return Err(Errno::NotSupported.because("it is no bond"));
     };
-    let mode = bond.options.get(&BondOption::Mode);
-    let changes_mode = mode.is_some() && mode != before.options.get(&BondOption::Mode);
+    let needs = bond.needs();
     let has_ports =
         journal.side(side).links.values().any(|port| port.controller.as_ref() == Some(&link.name));
-    if changes_mode && (has_ports || link.is_up) {
-        return Err(
-            Errno::Busy.because("the mode of a bond changes while it is down and empty only")
-        );
+    if needs.is_down() && link.is_up {
+        return Err(Errno::Busy.because("that changes while the bond is down only"));
+    }
+    if needs.is_without_ports() && has_ports {
+        return Err(Errno::NotEmpty.because("that changes while the bond has no ports only"));
     }
     let mut after = before.clone();
     after.options.extend(bond.options.clone());
