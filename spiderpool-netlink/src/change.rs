@@ -14,14 +14,12 @@ use netlink_packet_route::link::{
     InfoData, InfoKind, InfoVeth, LinkAttribute, LinkFlags, LinkInfo, LinkMessage,
 };
 use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
+use spiderpool_core::net::LinkName;
 
 use crate::fault::NetlinkFault;
 use crate::namespace::Namespace;
 use crate::session::Session;
 use crate::socket::unreadable;
-
-/// `IFNAMSIZ` without the NUL.
-const LONGEST_NAME: usize = 15;
 
 /// Whether a new IPv6 address is probed for on its link before it is used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -174,31 +172,9 @@ fn address_message(index: u32, net: IpNet, detection: DuplicateDetection) -> Add
     message
 }
 
-/// What the kernel would take (`dev_valid_name` in `net/core/dev.c`), and no more: an embedded NUL
-/// would silently cut the name short.
 fn link_name(given: &str) -> Result<String, NetlinkFault> {
-    let bad = |reason| Err(NetlinkFault::BadLinkName { given: given.into(), reason });
-    match given {
-        "" => bad("is empty"),
-        "." | ".." => bad("means a directory"),
-        _ if given.len() > LONGEST_NAME => bad("is longer than 15 bytes"),
-        _ if given.contains(['/', ':', '\0']) => bad("holds `/`, `:` or NUL"),
-        _ if given.contains(char::is_whitespace) => bad("holds a blank"),
-        _ => Ok(given.to_owned()),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn link_names_are_what_the_kernel_takes() {
-        for good in ["a", "eth0", "veth-0.100@x", "fifteen-bytes-x"] {
-            assert_eq!(link_name(good).unwrap(), good);
-        }
-        for bad in ["", ".", "..", "a/b", "a:b", "a b", "a\tb", "a\0b", "sixteen-bytes-xx"] {
-            assert!(matches!(link_name(bad), Err(NetlinkFault::BadLinkName { .. })), "{bad:?}");
-        }
+    match LinkName::new(given) {
+        Ok(name) => Ok(name.into()),
+        Err(bad) => Err(NetlinkFault::BadLinkName { given: bad.given, reason: bad.reason }),
     }
 }

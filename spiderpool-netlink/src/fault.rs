@@ -40,6 +40,14 @@ impl Errno {
     pub const EOPNOTSUPP: Self = Self(libc::EOPNOTSUPP);
     /// The kernel does not know this socket option.
     pub const ENOPROTOOPT: Self = Self(libc::ENOPROTOOPT);
+    /// Nothing says where it leads (what a route that throws answers).
+    pub const EAGAIN: Self = Self(libc::EAGAIN);
+    /// The file system cannot be written to.
+    pub const EROFS: Self = Self(libc::EROFS);
+    /// The device failed.
+    pub const EIO: Self = Self(libc::EIO);
+    /// No host answers there.
+    pub const EHOSTUNREACH: Self = Self(libc::EHOSTUNREACH);
     /// No route leads there.
     pub const ENETUNREACH: Self = Self(libc::ENETUNREACH);
     /// The address to delete is not there.
@@ -166,6 +174,75 @@ pub enum NetlinkFault {
         /// What was wrong with the bytes.
         reason: String,
     },
+    /// The network namespace cannot be worked in.
+    #[error("{reason}")]
+    NotInside {
+        /// Why not, and what to do.
+        reason: String,
+    },
+    /// A file below `/proc/sys` could not be read or written.
+    #[error("cannot {subject}: {doing} `/proc/sys/{path}` failed with {errno}; {}", of_file(*errno))]
+    File {
+        /// What was asked.
+        subject: String,
+        /// What was being done.
+        doing: &'static str,
+        /// The file, below `/proc/sys`.
+        path: String,
+        /// The answer of `open(2)`, `read(2)` or `write(2)`.
+        errno: Errno,
+    },
+    /// A sysctl does not keep the value that was written to it.
+    #[error(
+        "cannot {subject}: `/proc/sys/{path}` holds {found:?} after {written} was written; does \
+         somebody else set it, or does this kernel know that value?"
+    )]
+    NotKept {
+        /// What was asked.
+        subject: String,
+        /// The file, below `/proc/sys`.
+        path: String,
+        /// What was written.
+        written: i64,
+        /// What it holds; none if it holds no number.
+        found: Option<i64>,
+    },
+    /// There is no link of that name.
+    #[error(
+        "cannot {subject}: there is no link `{name}`; was it removed, renamed or moved away meanwhile?"
+    )]
+    NoLink {
+        /// What was asked.
+        subject: String,
+        /// The link's name.
+        name: String,
+    },
+    /// What was to be deleted is not there, so the kernel was not asked: it might have taken another.
+    #[error("cannot {subject}: there is none; has somebody else removed it?")]
+    NotThere {
+        /// What was asked.
+        subject: String,
+    },
+    /// A link is another one than was looked at.
+    #[error(
+        "cannot {subject}: link `{name}` {difference} since it was looked at; look again and plan anew"
+    )]
+    OtherLink {
+        /// What was asked.
+        subject: String,
+        /// The link's name.
+        name: String,
+        /// Index and kind then, and index and kind that it has.
+        difference: String,
+    },
+    /// The kernel cannot be asked for exactly this, so it was not asked at all.
+    #[error("cannot {subject}: {reason}")]
+    Unasked {
+        /// What was asked.
+        subject: String,
+        /// Why not, and what to do.
+        reason: String,
+    },
     /// The name can be no link's name.
     #[error(
         "`{given}` can be no link's name: it {reason}; use 1 to 15 bytes without `/` or blanks"
@@ -197,13 +274,58 @@ impl NetlinkFault {
             Self::NoSocket { errno }
             | Self::NotSent { errno, .. }
             | Self::NotReceived { errno, .. }
-            | Self::Refused { errno, .. } => Some(*errno),
+            | Self::Refused { errno, .. }
+            | Self::File { errno, .. } => Some(*errno),
+            Self::NoLink { .. } => Some(Errno::ENODEV),
+            Self::NotThere { .. } => Some(Errno::ENOENT),
             Self::Silent { .. }
             | Self::Unsettled { .. }
             | Self::Unreadable { .. }
+            | Self::NotInside { .. }
+            | Self::NotKept { .. }
+            | Self::OtherLink { .. }
+            | Self::Unasked { .. }
             | Self::BadLinkName { .. }
             | Self::BadMark { .. } => None,
         }
+    }
+
+    /// Whether the kernel may have done what was asked although this came of it.
+    #[must_use]
+    pub fn is_uncertain(&self) -> bool {
+        match self {
+            Self::NotReceived { .. }
+            | Self::Silent { .. }
+            | Self::Unreadable { .. }
+            | Self::NotKept { .. } => true,
+            Self::NoSocket { .. }
+            | Self::NotSent { .. }
+            | Self::Refused { .. }
+            | Self::Unsettled { .. }
+            | Self::NotInside { .. }
+            | Self::File { .. }
+            | Self::NoLink { .. }
+            | Self::NotThere { .. }
+            | Self::OtherLink { .. }
+            | Self::Unasked { .. }
+            | Self::BadLinkName { .. }
+            | Self::BadMark { .. } => false,
+        }
+    }
+
+    /// Whether it says that what was to be made is there, or what was to be deleted is not.
+    pub(crate) fn is_about_presence(&self) -> bool {
+        const ABOUT: [Errno; 5] =
+            [Errno::EEXIST, Errno::ENOENT, Errno::ESRCH, Errno::ENODEV, Errno::EADDRNOTAVAIL];
+        self.errno().is_some_and(|errno| ABOUT.contains(&errno))
+    }
+}
+
+fn of_file(errno: Errno) -> &'static str {
+    match errno {
+        Errno::ENOENT => "is there such a link, and has this kernel that protocol?",
+        Errno::EROFS => "is /proc/sys mounted read-only in this container?",
+        other => other.advice(),
     }
 }
 

@@ -22,7 +22,7 @@ use nix::sched::{CloneFlags, setns};
 use nix::sys::statfs::{NSFS_MAGIC, fstatfs};
 use serde::{Deserialize, Serialize};
 
-use crate::fault::Errno;
+use crate::fault::{Errno, NetlinkFault};
 use crate::session::Session;
 
 mod cookie;
@@ -110,6 +110,16 @@ impl Namespace {
         Self::by_path("/proc/thread-self/ns/net")
     }
 
+    /// The same namespace, held open once more.
+    ///
+    /// # Errors
+    ///
+    /// [`BadNamespace::Unopenable`] if no further file can be opened.
+    pub fn try_clone(&self) -> Result<Self, BadNamespace> {
+        let file = self.file.try_clone().map_err(|error| not_opened(&self.given(), &error))?;
+        Ok(Self { file, path: self.path.clone(), identity: self.identity })
+    }
+
     /// What tells this namespace from all others that live now.
     #[must_use]
     pub fn identity(&self) -> NamespaceId {
@@ -151,7 +161,7 @@ impl Namespace {
     /// use spiderpool_netlink::Namespace;
     ///
     /// let links = Namespace::by_name("pod-a")?.run(|session| session.links())?;
-    /// assert!(links.iter().any(|link| link.name == "lo"));
+    /// assert!(links.keys().any(|name| name.as_str() == "lo"));
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn run<T, E, F>(&self, work: F) -> Result<T, RunError<E>>
@@ -169,6 +179,27 @@ impl Namespace {
             Ok(Err(source)) => Err(RunError::Within { namespace: self.given(), source }),
             Err(source) => Err(RunError::NoSession { namespace: self.given(), source }),
         }
+    }
+
+    /// Opens a session in this namespace that can be used from any thread: a netlink socket stays in
+    /// the namespace that it was opened in.
+    ///
+    /// # Errors
+    ///
+    /// [`NetlinkFault::NotInside`], or [`NetlinkFault::NoSocket`].
+    pub fn session(&self) -> Result<Session, NetlinkFault> {
+        self.inside(Session::here)
+    }
+
+    /// Does something on a thread that enters this namespace and ends there, without a session.
+    pub(crate) fn inside<T: Send>(
+        &self,
+        work: impl FnOnce() -> Result<T, NetlinkFault> + Send,
+    ) -> Result<T, NetlinkFault> {
+        on_a_thread(self.file.as_fd(), work).map_err(|failure| {
+            let reason = failure.into_run_error::<NetlinkFault>(self).to_string();
+            NetlinkFault::NotInside { reason }
+        })?
     }
 
     fn given(&self) -> String {

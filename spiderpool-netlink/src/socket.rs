@@ -59,6 +59,11 @@ impl RouteSocket {
         Ok(Self { socket, sequence: 0, buffer: Vec::with_capacity(DATAGRAM_LEN), wait })
     }
 
+    /// How many requests were sent, listings and those that failed included.
+    pub(crate) fn round_trips(&self) -> u32 {
+        self.sequence
+    }
+
     /// Asks for one thing, and gives what the kernel answered before its acknowledgement.
     pub(crate) fn request(
         &mut self,

@@ -203,7 +203,7 @@ fn pods_on_one_parent_hear_each_other() {
 
 fn mac_of(pod: &Room) -> [u8; 6] {
     let links = pod.namespace().run(Session::links).unwrap();
-    let mac = links.into_iter().find(|link| link.name == "eth0").unwrap().mac.unwrap();
+    let mac = links.into_values().find(|link| &*link.name == "eth0").unwrap().mac.unwrap();
     mac.0.try_into().unwrap()
 }
 

@@ -5,22 +5,23 @@
 #[expect(dead_code, reason = "the host tier's tests use more of it")]
 mod lab;
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use lab::{Room, ip};
-use spiderpool_netlink::observe::Link;
+use spiderpool_core::net::{Link, LinkName};
 use spiderpool_netlink::{Namespace, Session};
 
-fn links(namespace: &Namespace) -> Vec<Link> {
+fn links(namespace: &Namespace) -> BTreeMap<LinkName, Link> {
     namespace.run(Session::links).unwrap()
 }
 
 fn link(namespace: &Namespace, name: &str) -> Link {
-    links(namespace).into_iter().find(|link| link.name == name).unwrap()
+    links(namespace).remove(&LinkName::new(name).unwrap()).unwrap()
 }
 
 fn has_link(namespace: &Namespace, name: &str) -> bool {
-    links(namespace).iter().any(|link| link.name == name)
+    links(namespace).contains_key(&LinkName::new(name).unwrap())
 }
 
 #[test]
@@ -38,12 +39,12 @@ fn each_kind_of_link_is_observed() {
     ] {
         room.ip(&format!("link add test-{name} {arguments}"));
         let observed = link(&room.namespace(), &format!("test-{name}"));
-        assert_eq!(observed.kind.as_deref(), Some(name));
+        assert_eq!(observed.kind.name(), name);
         let parent = match arguments.split_whitespace().collect::<Vec<_>>().as_slice() {
             ["link", parent, ..] => Some(link(&room.namespace(), parent).index),
             _ => None,
         };
-        assert_eq!(observed.parent, parent, "{name}");
+        assert_eq!(observed.parent.map(|parent| parent.index), parent, "{name}");
     }
 }
 
@@ -65,13 +66,14 @@ fn a_vlan_on_a_bond_holds_an_address() {
     let bond = link(&namespace, "bond0");
     assert!(bond.is_up && bond.has_carrier);
     for slave in ["eth0", "eth1"] {
-        assert_eq!(link(&namespace, slave).controller, Some(bond.index));
+        assert_eq!(link(&namespace, slave).controller.as_deref(), Some("bond0"));
     }
-    assert_eq!(link(&namespace, "bond0.100").parent, Some(bond.index));
+    let parent = link(&namespace, "bond0.100").parent.unwrap();
+    assert_eq!((parent.name.as_deref(), parent.index), (Some("bond0"), bond.index));
     let addresses = namespace.run(Session::addresses).unwrap();
     let ours: Vec<String> = addresses
         .iter()
-        .filter(|address| address.device == "bond0.100" && address.net.addr().is_ipv4())
+        .filter(|address| &*address.device == "bond0.100" && address.net.addr().is_ipv4())
         .map(|address| address.net.to_string())
         .collect();
     assert_eq!(ours, ["10.6.0.10/24"]);

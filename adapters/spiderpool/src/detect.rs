@@ -18,7 +18,7 @@ use crate::failure::{self, CONFLICT, NO_GATEWAY};
 use crate::session::{Session, moment};
 use spiderpool_cni::{Call, CniError, code};
 use spiderpool_core::command::Granted;
-use spiderpool_netlink::observe::Link;
+use spiderpool_core::net::Link;
 use spiderpool_netlink::probe::{
     AnnounceTiming, Announcement, Evidence, Finding, Inquiry, Mac, Occupancy, ProbeFault, Reach,
     Target, ask, tell,
@@ -112,7 +112,7 @@ fn inquire(
 ) -> Result<Outcome, ProbeFault> {
     let fault = |source| ProbeFault::Netlink { link: inquiry.link.to_owned(), source };
     let links = netlink.links().map_err(fault)?;
-    let link = links.iter().find(|link| link.name == inquiry.link);
+    let link = links.values().find(|link| &*link.name == inquiry.link);
     let link = match link.map_or(Err("it is made only after IPAM"), listening) {
         Ok(link) => link,
         Err(why) => return Ok(Outcome::Skipped(why.to_owned())),
@@ -140,8 +140,8 @@ fn inquire(
 /// it carries, so no answer to a probe reaches it (`ipvlan_addr_lookup` in the kernel's
 /// `drivers/net/ipvlan/ipvlan_core.c`).
 fn listening(link: &Link) -> Result<&Link, &'static str> {
-    match link.kind.as_deref() {
-        Some("ipvlan") => Err("an ipvlan interface hears no answers before it has an address"),
+    match link.kind.name() {
+        "ipvlan" => Err("an ipvlan interface hears no answers before it has an address"),
         _ => Ok(link),
     }
 }

@@ -21,7 +21,7 @@ pub(crate) fn addresses(conf: &NetConf) -> Result<Vec<IpAddr>, CniError> {
         |error: &spiderpool_netlink::NetlinkFault| CniError::caused_by(code::IO_FAILURE, error);
     let mut session = Session::here().map_err(|error| failed(&error))?;
     let links = session.links().map_err(|error| failed(&error))?;
-    if !links.iter().any(|link| link.name == master) {
+    if !links.keys().any(|name| name.as_str() == master) {
         let told =
             format!("the master interface `{master}` of network `{}` does not exist", conf.name);
         return Err(CniError::new(code::BAD_NETWORK_CONFIG, told));
@@ -29,7 +29,7 @@ pub(crate) fn addresses(conf: &NetConf) -> Result<Vec<IpAddr>, CniError> {
     let all = session.addresses().map_err(|error| failed(&error))?;
     Ok(all
         .iter()
-        .filter(|address| address.device == master)
+        .filter(|address| address.device.as_str() == master)
         .map(|address| address.net.addr())
         .collect())
 }

@@ -6,67 +6,30 @@
 use std::net::{IpAddr, Ipv4Addr};
 
 use ipnet::IpNet;
+use netlink_packet_route::RouteNetlinkMessage;
 use netlink_packet_route::address::{AddressAttribute, AddressFlags as Bits, AddressMessage};
-use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
+use spiderpool_core::address::Family;
+use spiderpool_core::net::{Address, AddressFlags};
 
-use super::{Names, Scope};
+use super::{Names, number};
 
-/// An IP address of a link.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Address {
-    /// The index of its link.
-    pub ifindex: u32,
-    /// The name of its link.
-    pub device: String,
-    /// The address itself, host bits included, with the length of its prefix.
-    pub net: IpNet,
-    /// The other end, on a link between two only.
-    pub peer: Option<IpAddr>,
-    /// The broadcast address, if one is set.
-    pub broadcast: Option<Ipv4Addr>,
-    /// How far it reaches.
-    pub scope: Scope,
-    /// What the kernel says about its state.
-    pub flags: AddressFlags,
-}
-
-/// The state of an address (`IFA_F_*` in `include/uapi/linux/if_addr.h`).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
-pub struct AddressFlags {
-    /// It never expires.
-    pub is_permanent: bool,
-    /// Duplicate address detection has not ended: nothing may be sent from it.
-    pub is_tentative: bool,
-    /// Duplicate address detection found another holder: the kernel does not use it.
-    pub has_dad_failed: bool,
-    /// Duplicate address detection is left out.
-    pub has_no_dad: bool,
-    /// Its preferred lifetime is over: new connections avoid it.
-    pub is_deprecated: bool,
-    /// For IPv4: another address of its prefix came first. For IPv6: it is a temporary one.
-    pub is_secondary: bool,
-    /// The kernel makes no route to its prefix.
-    pub has_no_prefix_route: bool,
-}
-
-/// An address whose link has no name yet.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Nameless(Address);
-
-pub(super) fn question(family: AddressFamily) -> RouteNetlinkMessage {
+/// The question for all addresses of a family.
+pub(super) fn question(family: Family) -> RouteNetlinkMessage {
     let mut message = AddressMessage::default();
-    message.header.family = family;
+    message.header.family = number(family);
     RouteNetlinkMessage::GetAddress(message)
 }
 
-pub(super) fn lift(
+/// The address that a message tells; none if it tells another thing, or its link went away.
+pub(crate) fn lift(
     message: RouteNetlinkMessage,
-    family: AddressFamily,
-) -> Result<Option<Nameless>, String> {
+    family: Family,
+    names: &Names,
+) -> Result<Option<Address>, String> {
     let RouteNetlinkMessage::NewAddress(message) = message else {
         return Ok(None);
     };
-    if message.header.family != family {
+    if message.header.family != number(family) {
         return Ok(None);
     }
     let found = Found::of(&message);
@@ -74,21 +37,15 @@ pub(super) fn lift(
     let own = found.local.or(found.address).ok_or_else(|| nothing(&message))?;
     let net = IpNet::new(own, message.header.prefix_len)
         .map_err(|_| format!("address {own} has prefix length {}", message.header.prefix_len))?;
-    Ok(Some(Nameless(Address {
-        ifindex: message.header.index,
-        device: String::new(),
+    let Some(device) = names.get(&message.header.index).cloned() else { return Ok(None) };
+    Ok(Some(Address {
+        device,
         net,
         peer: found.address.filter(|address| *address != own),
         broadcast: found.broadcast,
         scope: u8::from(message.header.scope).into(),
         flags: flags_of(found.bits),
-    })))
-}
-
-/// Puts the link's name in; none if the link went away.
-pub(super) fn name(Nameless(address): Nameless, names: &Names) -> Option<Address> {
-    let device = names.get(&address.ifindex)?.clone();
-    Some(Address { device, ..address })
+    }))
 }
 
 struct Found {
@@ -130,6 +87,7 @@ fn flags_of(bits: Bits) -> AddressFlags {
         is_deprecated: bits.contains(Bits::Deprecated),
         is_secondary: bits.contains(Bits::Secondary),
         has_no_prefix_route: bits.contains(Bits::Noprefixroute),
+        is_managed: bits.contains(Bits::Managetempaddr),
     }
 }
 
@@ -139,6 +97,8 @@ mod tests {
 
     use super::*;
     use crate::observe::{hostile_body, hostile_message};
+    use netlink_packet_route::AddressFamily;
+    use spiderpool_core::net::LinkName;
 
     /// Types and sizes of IFA_ADDRESS, _LOCAL, _BROADCAST, _FLAGS.
     const USUAL: [(u16, usize); 6] = [(1, 4), (1, 16), (2, 4), (2, 16), (4, 4), (8, 4)];
@@ -156,8 +116,12 @@ mod tests {
         text.parse().unwrap()
     }
 
+    fn names() -> Names {
+        Names::from([(3, LinkName::new("eth0").unwrap())])
+    }
+
     fn lifted(message: RouteNetlinkMessage) -> Address {
-        lift(message, AddressFamily::Inet).unwrap().unwrap().0
+        lift(message, Family::V4, &names()).unwrap().unwrap()
     }
 
     #[test]
@@ -192,17 +156,15 @@ mod tests {
     #[test]
     fn a_prefix_that_is_too_long_is_an_error() {
         let bad = message(33, vec![AddressAttribute::Address(ip("10.0.0.1"))]);
-        assert!(lift(bad, AddressFamily::Inet).is_err());
-        assert!(lift(message(24, Vec::new()), AddressFamily::Inet).is_err());
+        assert!(lift(bad, Family::V4, &names()).is_err());
+        assert!(lift(message(24, Vec::new()), Family::V4, &names()).is_err());
     }
 
     #[test]
     fn an_address_whose_link_went_away_is_left_out() {
         let address = message(24, vec![AddressAttribute::Address(ip("10.0.0.1"))]);
-        let nameless = lift(address, AddressFamily::Inet).unwrap().unwrap();
-        assert_eq!(name(nameless.clone(), &Names::new()), None);
-        let names = Names::from([(3, "eth0".to_owned())]);
-        assert_eq!(name(nameless, &names).unwrap().device, "eth0");
+        assert_eq!(lift(address.clone(), Family::V4, &Names::new()), Ok(None));
+        assert_eq!(lifted(address).device.as_str(), "eth0");
     }
 
     proptest! {
@@ -211,8 +173,11 @@ mod tests {
         #[test]
         fn hostile_messages_are_lifted_or_refused(body in hostile_body(8, &USUAL)) {
             if let Some(message) = hostile_message(20, &body) {
-                for family in [AddressFamily::Inet, AddressFamily::Inet6] {
-                    if let Ok(Some(Nameless(address))) = lift(message.clone(), family) {
+                let RouteNetlinkMessage::NewAddress(known) = &message else { return Ok(()) };
+                let index = known.header.index;
+                let names = Names::from([(index, LinkName::new("eth0").unwrap())]);
+                for family in Family::BOTH {
+                    if let Ok(Some(address)) = lift(message.clone(), family, &names) {
                         prop_assert!(address.net.prefix_len() <= address.net.max_prefix_len());
                     }
                 }

@@ -129,7 +129,7 @@ fn await_carrier(session: &mut Session, inquiry: &Inquiry<'_>) -> Result<(), Pro
 fn require_carrier(session: &mut Session, link: &str, since: Instant) -> Result<(), ProbeFault> {
     let link = || link.to_owned();
     let links = session.links().map_err(|source| ProbeFault::Netlink { link: link(), source })?;
-    match links.iter().find(|one| one.name == link()) {
+    match links.values().find(|one| *one.name == *link()) {
         None => Err(ProbeFault::NoLink { link: link() }),
         Some(found) if !found.is_up => Err(ProbeFault::LinkDown { link: link() }),
         Some(found) if !found.has_carrier => {

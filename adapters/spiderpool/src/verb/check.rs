@@ -4,8 +4,9 @@ use crate::failure::MISMATCH;
 use crate::session::{Attachment, Session};
 use ipnet::IpNet;
 use spiderpool_cni::{Call, CniError, CniResult, NetConf, code};
+use spiderpool_core::net;
 use spiderpool_core::view::{Need, View};
-use spiderpool_netlink::{Namespace, observe};
+use spiderpool_netlink::Namespace;
 use std::net::IpAddr;
 use std::path::PathBuf;
 
@@ -76,7 +77,9 @@ fn in_namespace(call: &Call<PathBuf>, held: &[IpNet]) -> Result<(), CniError> {
     let addresses = namespace.run(|session| session.addresses()).map_err(|error| bad(&error))?;
     for net in held {
         let address: IpAddr = net.addr();
-        let on = |a: &&observe::Address| a.device == call.ifname && a.net.addr() == address;
+        let on = |a: &&net::Address| {
+            a.device.as_str() == call.ifname.as_str() && a.net.addr() == address
+        };
         let Some(seen) = addresses.iter().find(on) else {
             return Err(mismatch(format!(
                 "the store has {net} for `{}`, but the interface does not carry it",
