@@ -5,8 +5,9 @@
 //!
 //! 1. A failed plan leaves both namespaces as they were, or says what could not be undone
 //!    (`a_failure_at_any_step_is_undone`); node-wide steps stay (`node_wide_steps_are_not_undone`).
-//! 2. What was acknowledged is undone, and what may have been done without being acknowledged is, too:
-//!    each step is sent and answered before the next, so no later one is under way.
+//! 2. What was acknowledged is undone, and so is what may have been done without being acknowledged, or by
+//!    half (`a_step_that_is_half_done_is_undone`). Each step is answered before the next is sent, so no
+//!    later one is under way.
 //! 3. Names are resolved once for each plan, to an index that then stands for the link. A link that is
 //!    not the one that was observed is not touched (`a_link_that_was_replaced_is_not_touched`).
 //! 4. Creating is exclusive, and nothing of others is touched (`things_of_others_stay`): a rule that the

@@ -167,6 +167,24 @@ fn a_failure_at_any_step_is_undone() {
 
 #[test]
 #[ignore = "host tier: needs root and iproute2"]
+fn a_step_that_is_half_done_is_undone() {
+    if declined() {
+        return;
+    }
+    let pair = Pair::new();
+    let mut stage = pair.stage();
+    let before = observed(&mut stage);
+    // The pair is made, and then the kernel refuses an alias of more than 255 bytes.
+    let new = NewLink { alias: Some("x".repeat(256)), ..pair_of("veth0", "veth123") };
+    let half = step(Op::CreateLink(new), &[Op::DeleteLink(name("veth0"))]);
+    let failed = stage.apply(&plan_of([half])).unwrap_err();
+    assert_eq!((failed.rollback.len(), failed.left_behind().count()), (1, 0), "{failed}");
+    assert!(failed.to_string().ends_with("what was done before it is undone"), "{failed}");
+    assert_eq!(settled(&observed(&mut stage)), settled(&before));
+}
+
+#[test]
+#[ignore = "host tier: needs root and iproute2"]
 fn what_cannot_be_undone_is_told() {
     if declined() {
         return;
