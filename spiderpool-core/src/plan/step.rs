@@ -22,6 +22,14 @@ impl Plan {
         self.steps.is_empty()
     }
 
+    /// The runs of steps that may be sent to the kernel at once: it goes on after an error, so what must
+    /// not happen beside a step that fails is a run of its own. If a step of a run fails, what was
+    /// performed of that run and the runs before it can be undone, last first
+    /// (`plans_return_though_one_step_fails`).
+    pub fn runs(&self) -> impl Iterator<Item = &[Step]> {
+        self.steps.chunk_by(|step, next| !step.is_alone() && !next.is_alone())
+    }
+
     /// What it destroys and cannot restore, to be said before it starts.
     pub fn losses(&self) -> impl Iterator<Item = &Loss> {
         self.steps.iter().flat_map(|step| &step.losses)
@@ -68,6 +76,23 @@ pub enum LossCause {
     Unmakeable,
     /// The kernel would refuse it after this step.
     Refused,
+}
+
+impl Step {
+    /// Whether it may be performed only if all steps before it were, and those after it only if it was: it
+    /// takes away or overwrites what was there, which its undo would put back where it never was.
+    fn is_alone(&self) -> bool {
+        let is_addition = matches!(
+            self.op,
+            Op::CreateLink(_)
+                | Op::AddAddress(_)
+                | Op::SetNeighbour(_)
+                | Op::AddRoute(_)
+                | Op::AddRule(_)
+                | Op::AddMarks(_)
+        );
+        !is_addition || !self.collateral.is_empty() || self.undo.len() > 1
+    }
 }
 
 impl fmt::Display for LossCause {

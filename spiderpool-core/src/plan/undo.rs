@@ -20,6 +20,7 @@ use super::{LinkChange, Loss, LossCause, Op};
 use crate::address::Family;
 use crate::net::{
     Address, Link, LinkKind, LinkName, NeighbourState, Object, Route, Scene, Side, Sysctl,
+    SysctlName, SysctlPlace,
 };
 
 /// How a step is undone, and what that leaves out.
@@ -74,25 +75,56 @@ impl Search<'_, '_> {
         is_done
     }
 
-    /// A link that has another place or name gets its old one back.
+    /// Does the op's own opposite first: much of what came along goes along.
     fn reverse(&mut self, side: Side, op: &Op) {
-        if let Op::MoveLink { name, target } = op {
-            let back = Op::MoveLink { name: target.clone(), target: name.clone() };
-            self.attempt(side.other(), back);
-        }
-        if let Op::SetLink { name, change: LinkChange::Name(target) } = op
-            && name != target
-        {
-            let change = LinkChange::Name(name.clone());
-            self.attempt(side, Op::SetLink { name: target.clone(), change });
+        match op {
+            Op::MoveLink { name, target } => {
+                let back = Op::MoveLink { name: target.clone(), target: name.clone() };
+                self.attempt(side.other(), back);
+            }
+            Op::SetLink { name, change: LinkChange::Name(target) } if name != target => {
+                let change = LinkChange::Name(name.clone());
+                self.attempt(side, Op::SetLink { name: target.clone(), change });
+            }
+            Op::SetLink { name, change } => {
+                if let Some(before) = self.before.get(&(side, name.clone())).cloned() {
+                    self.set(side, &before, opposite(change, &before));
+                }
+            }
+            Op::CreateLink(new) => {
+                self.attempt(side, Op::DeleteLink(new.name.clone()));
+            }
+            Op::AddAddress(it) => {
+                self.attempt(side, Op::DeleteAddress(it.clone()));
+            }
+            Op::SetSysctl(name, _) => {
+                let gone = self.balance().gone;
+                let before = gone.into_iter().find(|(at, object)| {
+                    *at == side && matches!(object, Object::Sysctl(gone, _) if gone == name)
+                });
+                if let Some((_, Object::Sysctl(name, value))) = before {
+                    self.attempt(side, Op::SetSysctl(name, value));
+                }
+            }
+            Op::DeleteRoute(it) if !it.has_more && it.nexthop_id.is_none() => {
+                self.attempt(side, Op::AddRoute(it.clone()));
+            }
+            Op::DeleteLink(_)
+            | Op::DeleteAddress(_)
+            | Op::SetNeighbour(_)
+            | Op::DeleteNeighbour(_)
+            | Op::AddRoute(_)
+            | Op::DeleteRoute(_)
+            | Op::AddRule(_)
+            | Op::DeleteRule(_)
+            | Op::AddMarks(_)
+            | Op::DeleteMarks => {}
         }
     }
 
-    /// Takes away what is new, the last of what depends on what first.
+    /// Takes away what is new: links and addresses first, with which much of the rest goes.
     fn take(&mut self) {
-        let mut new = self.balance().new;
-        new.reverse();
-        for (side, object) in new {
+        for (side, object) in self.balance().new {
             if let Some(op) = self.removal(side, object) {
                 self.attempt(side, op);
             }
@@ -110,13 +142,20 @@ impl Search<'_, '_> {
                 Some(Op::DeleteRoute(found.clone()))
             }
             Object::Neighbour(it) => {
-                observed.neighbours.contains(&it).then(|| Op::DeleteNeighbour(it))
+                observed.neighbours.contains(&it).then_some(Op::DeleteNeighbour(it))
             }
-            Object::Address(it) => self.has_address(side, &it).then(|| Op::DeleteAddress(it)),
+            Object::Address(it) => self.has_address(side, &it).then_some(Op::DeleteAddress(it)),
             Object::Link(it) => {
                 let is_new = !self.before.contains_key(&(side, it.name.clone()));
                 let is_there = observed.links.contains_key(&it.name);
                 (is_new && is_there).then_some(Op::DeleteLink(it.name))
+            }
+            // A link without that setting has IPv6, until that of all links takes it.
+            Object::Sysctl(name, 1..)
+                if name.name == SysctlName::DisableIpv6
+                    && matches!(name.place, SysctlPlace::Link(_)) =>
+            {
+                (observed.sysctls.get(&name) != Some(&0)).then_some(Op::SetSysctl(name, 0))
             }
             Object::Sysctl(..) => None,
         }
@@ -236,6 +275,32 @@ impl Search<'_, '_> {
                 break;
             }
         }
+    }
+}
+
+/// The change that takes a change back.
+fn opposite(change: &LinkChange, before: &Link) -> LinkChange {
+    match change {
+        LinkChange::Up(_) => LinkChange::Up(before.is_up),
+        LinkChange::Mtu(_) => LinkChange::Mtu(before.mtu),
+        LinkChange::Mac(mac) => LinkChange::Mac(before.mac.clone().unwrap_or_else(|| mac.clone())),
+        LinkChange::Name(_) => LinkChange::Name(before.name.clone()),
+        LinkChange::Controller(_) => LinkChange::Controller(before.controller.clone()),
+        LinkChange::TxQueueLength(_) => LinkChange::TxQueueLength(before.tx_queue_length),
+        LinkChange::Alias(_) => LinkChange::Alias(before.alias.clone()),
+        LinkChange::Bond(bond) => match &before.kind {
+            LinkKind::Bond(before) => LinkChange::Bond(before.clone()),
+            LinkKind::Plain
+            | LinkKind::Veth
+            | LinkKind::Macvlan(_)
+            | LinkKind::Ipvlan(_)
+            | LinkKind::Vlan(_)
+            | LinkKind::Bridge
+            | LinkKind::Dummy
+            | LinkKind::Vrf(_)
+            | LinkKind::Ipoib { .. }
+            | LinkKind::Other(_) => LinkChange::Bond(bond.clone()),
+        },
     }
 }
 

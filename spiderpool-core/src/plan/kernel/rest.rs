@@ -120,15 +120,15 @@ fn set_for_all(journal: &mut Journal<'_>, side: Side, name: &Sysctl, value: i64)
         return;
     }
     let later = Sysctl { place: SysctlPlace::Default, ..name.clone() };
-    if journal.side(side).sysctls.contains_key(&later) {
+    let is_disabled = name.name == SysctlName::DisableIpv6 && value != 0;
+    if is_disabled || journal.side(side).sysctls.contains_key(&later) {
         journal.set_sysctl(side, &later, Some(value));
     }
     let links: Vec<LinkName> = journal.side(side).links.keys().cloned().collect();
     for link in links {
         let own = Sysctl { place: SysctlPlace::Link(link.clone()), ..name.clone() };
-        let is_needed = journal.side(side).sysctls.contains_key(&own);
-        let stays_known = is_needed || name.name == SysctlName::DisableIpv6 && value != 0;
-        if stays_known {
+        let is_known = journal.side(side).sysctls.contains_key(&own);
+        if is_disabled || is_known {
             apply(journal, side, &own, value, &link);
         }
     }
