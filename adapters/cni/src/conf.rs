@@ -45,6 +45,9 @@ pub struct NetConf {
     /// `prevResult`: of the plugin before in the chain, or of ADD; kept as a fault if it cannot be read.
     /// `conf.prev_result.transpose()?` for whoever needs it.
     pub prev_result: Option<Result<CniResult, BadResult>>,
+    /// The same as it came, for [`CniResult::lower_over`]: others may have put more into it than any
+    /// version of the specification defines.
+    pub prev_result_as_given: Option<Value>,
     /// `cni.dev/valid-attachments`, in GC. `None`, if there is no list or it is `null`, says nothing about
     /// which attachments are valid; an empty list says that none is. (The reference library writes `null` for
     /// a list that its caller left nil, so `null` must not order the removal of everything.)
@@ -151,10 +154,9 @@ impl NetConf {
         let args = CniArgs::read(&object)?;
         let valid_attachments = valid_attachments(&object)?;
         let ipam = object.remove("ipam").filter(|ipam| !ipam.is_null());
-        let prev_result = object
-            .remove("prevResult")
-            .filter(|result| !result.is_null())
-            .map(|result| lift::lift(&result, &Place::Root.key("prevResult")));
+        let prev_result_as_given = object.remove("prevResult").filter(|result| !result.is_null());
+        let lift = |result: &Value| lift::lift(result, &Place::Root.key("prevResult"));
+        let prev_result = prev_result_as_given.as_ref().map(lift);
         for taken in TAKEN {
             object.remove(taken);
         }
@@ -168,6 +170,7 @@ impl NetConf {
             runtime,
             args,
             prev_result,
+            prev_result_as_given,
             valid_attachments,
             rest,
         })

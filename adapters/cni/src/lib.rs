@@ -53,6 +53,7 @@ mod runtime;
 mod verb;
 mod version;
 
+mod carry;
 mod error;
 mod lift;
 mod result;
