@@ -7,8 +7,8 @@
 //! 2. Netlink and Kubernetes do not know each other (`netlink_and_kubernetes_are_strangers`).
 //! 3. The store knows the core only (`the_store_knows_the_core`).
 //! 4. Nothing that is published rests on an adapter (`adapters_carry_nothing`).
-//! 5. The CNI plugin starts fast: no runtime, client or argument parser in its whole tree
-//!    (`the_plugin_stays_small`).
+//! 5. The CNI plugins start fast: no runtime, client or argument parser in their whole trees
+//!    (`the_plugins_stay_small`).
 
 use std::path::Path;
 
@@ -20,7 +20,9 @@ const CORE: &str = "spiderpool-core";
 const STORE: &str = "spiderpool-store";
 const NETLINK: &str = "spiderpool-netlink";
 const KUBERNETES: &str = "spiderpool-kube";
-const PLUGIN: &str = "spiderpool-plugin";
+/// The CNI plugins, which a runtime starts for every pod.
+const PLUGINS: [&str; 4] =
+    ["spiderpool-plugin", "spiderpool-coordinator", "spiderpool-ifacer", "spiderpool-rdma"];
 
 /// What the core may use at run time, beside the standard library.
 const CORE_MAY_USE: [&str; 3] = ["ipnet", "serde", "thiserror"];
@@ -28,18 +30,18 @@ const CORE_MAY_USE: [&str; 3] = ["ipnet", "serde", "thiserror"];
 /// Directories whose packages may use the adapters.
 const ABOVE_ADAPTERS: [&str; 5] = ["adapters", "examples", "benches", "xtask", "fuzz"];
 
-/// What the CNI plugin must not reach; crates of the same family (`tokio-util`) neither.
+/// What a CNI plugin must not reach; crates of the same family (`tokio-util`) neither.
 const PLUGIN_MUST_NOT_REACH: [&str; 3] = ["tokio", "kube", "clap"];
 
 /// Finds dependencies that break the layering.
 ///
 /// # Errors
-/// When cargo cannot list the plugin's tree or a manifest cannot be read.
+/// When cargo cannot list a plugin's tree or a manifest cannot be read.
 pub(crate) fn check(workspace: &Workspace) -> Result<Vec<Finding>, Fault> {
     let mut breaches = member_breaches(&workspace.members);
-    if let Some(plugin) = workspace.member(PLUGIN) {
+    for plugin in PLUGINS.iter().filter_map(|name| workspace.member(name)) {
         let tree = Call::cargo()
-            .args(["tree", "--package", PLUGIN, "--edges", "normal", "--prefix", "none"])
+            .args(["tree", "--package", &plugin.name, "--edges", "normal", "--prefix", "none"])
             .dir(&workspace.root)
             .output()?;
         breaches.extend(plugin_breaches(plugin, &tree));
@@ -130,8 +132,8 @@ fn plugin_breaches<'a>(plugin: &'a Member, tree: &str) -> Vec<Breach<'a>> {
     let breach = |package: &str| Breach {
         member: plugin,
         dependency: package.to_owned(),
-        what: format!("the CNI plugin reaches {package}"),
-        remedy: "see `cargo tree -p spiderpool-plugin -e normal -i` and cut the path",
+        what: format!("the CNI plugin {} reaches {package}", plugin.name),
+        remedy: "see `cargo tree -p PLUGIN -e normal -i PACKAGE` and cut the path",
     };
     reached.into_iter().map(breach).collect()
 }
@@ -208,13 +210,15 @@ mod tests {
     }
 
     #[test]
-    fn the_plugin_stays_small() {
-        let plugin = member(PLUGIN, "adapters/spiderpool/Cargo.toml", &[]);
+    fn the_plugins_stay_small() {
+        let plugin = member(PLUGINS[0], "adapters/spiderpool/Cargo.toml", &[]);
         let tree = "spiderpool-plugin v0.1.0 (/x)\nserde v1.0.1\ntokio-util v0.7.0\ntokio v1.5.0 (*)\n\
                     kubelike v1.0.0\ntokio v1.5.0\n";
         let what: Vec<String> =
             plugin_breaches(&plugin, tree).into_iter().map(|breach| breach.what).collect();
-        assert_eq!(what, ["the CNI plugin reaches tokio", "the CNI plugin reaches tokio-util"]);
+        let expected = ["tokio", "tokio-util"]
+            .map(|package| format!("the CNI plugin spiderpool-plugin reaches {package}"));
+        assert_eq!(what, expected);
     }
 
     #[test]
