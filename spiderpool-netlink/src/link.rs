@@ -10,7 +10,9 @@
 //! 1. The messages are those of iproute2, attribute by attribute
 //!    (`messages_are_those_of_iproute2`, captured in `link/golden.txt`).
 //! 2. What is created lifts to what was wished (`what_is_created_lifts_to_what_was_wished`).
-//! 3. An attribute of a newer kernel is passed over (`unknown_attributes_are_passed_over`), and no
+//! 3. Every kind, every change and every option of a bond is taken by a kernel that has them
+//!    (`tests/vm_link.rs`).
+//! 4. An attribute of a newer kernel is passed over (`unknown_attributes_are_passed_over`), and no
 //!    message makes it panic (`hostile_messages_are_lifted_or_refused`).
 
 mod bond;
@@ -19,8 +21,6 @@ mod kind;
 mod lift;
 mod lower;
 
-#[cfg(test)]
-mod kernel_tests;
 #[cfg(test)]
 mod tests;
 

@@ -114,10 +114,9 @@ fn vlan(id: i64, protocol: Option<&str>) -> Result<Option<Vlan>, CniError> {
     if id == 0 {
         return Ok(None);
     }
-    let id = u16::try_from(id).ok().and_then(|id| VlanId::try_from(id).ok());
-    let told = || bad(format!("`vlanID` is {id:?}: give 1 to 4094, or 0 for no VLAN"));
-    let id = id.ok_or_else(told)?;
-    Ok(Some(Vlan { id, protocol }))
+    let told = || bad(format!("`vlanID` is {id}: give 1 to 4094, or 0 for no VLAN"));
+    let good = u16::try_from(id).ok().and_then(|id| VlanId::try_from(id).ok());
+    Ok(Some(Vlan { id: good.ok_or_else(told)?, protocol }))
 }
 
 fn mtu(given: u32) -> Result<Option<u32>, CniError> {
@@ -162,6 +161,7 @@ mod tests {
 
     use super::*;
 
+    #[expect(clippy::needless_pass_by_value, reason = "a table of `json!` values reads better")]
     fn read(keys: Value) -> Result<Conf, CniError> {
         let mut conf = json!({"cniVersion": "1.0.0", "name": "lan", "type": "ifacer"});
         for (key, value) in keys.as_object().unwrap() {

@@ -4,6 +4,9 @@
 //! administrator, another tool), an ADD ends with what it wished for or says what it found; it never
 //! reports what it did not look at (`adds_without_a_common_lock_converge` in `tests/vm.rs`).
 
+use std::thread;
+use std::time::Duration;
+
 use spiderpool_cni::{CniError, code};
 use spiderpool_core::intend::{ParentConfiguration, Parents, parents};
 use spiderpool_core::net::{HardwareAddress, LinkName, Scene, table};
@@ -13,7 +16,9 @@ use spiderpool_netlink::{Focus, Namespace, Stage, Wanted};
 use crate::failure::{self, IN_THE_WAY};
 
 /// How often the node is looked at before an ADD gives up: somebody else is changing it all the time.
-const MOST_ROUNDS: usize = 4;
+const MOST_ROUNDS: u32 = 12;
+/// How much longer each pause is than the one before, while somebody else is at it.
+const PAUSE: Duration = Duration::from_millis(10);
 
 /// What an ADD came to.
 pub(crate) struct Ensured {
@@ -36,7 +41,8 @@ pub(crate) fn ensure(configuration: &ParentConfiguration) -> Result<Ensured, Cni
     let mut stage = open()?;
     let mut done = Vec::new();
     let mut last = None;
-    for _ in 0..MOST_ROUNDS {
+    for round in 0..MOST_ROUNDS {
+        pause(round);
         let (scene, parents, plan) = compare(&mut stage, configuration)?;
         if plan.is_empty() {
             let link = scene.host.links.get(&parents.top);
@@ -57,6 +63,14 @@ pub(crate) fn ensure(configuration: &ParentConfiguration) -> Result<Ensured, Cni
         );
         CniError::new(code::IO_FAILURE, told)
     }))
+}
+
+/// Nothing before the first two looks, then more and more; processes that are in step fall out of it.
+fn pause(round: u32) {
+    let jitter = Duration::from_millis(u64::from(std::process::id() % 13));
+    if let Some(count) = round.checked_sub(1).filter(|count| *count > 0) {
+        thread::sleep(PAUSE.saturating_mul(count).saturating_add(jitter));
+    }
 }
 
 /// What is missing, each as the command that would repair it.

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::io::Write;
 use std::os::fd::{AsFd, AsRawFd};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::thread;
 
@@ -65,6 +65,11 @@ impl Node {
     pub(crate) fn wire(&self) -> PathBuf {
         let fd = self.wire.as_fd().as_raw_fd();
         format!("/proc/{}/fd/{fd}", std::process::id()).into()
+    }
+
+    /// A directory that goes with the node.
+    pub(crate) fn directory(&self) -> &Path {
+        self.directory.path()
     }
 
     /// A configuration with the plugin's keys.

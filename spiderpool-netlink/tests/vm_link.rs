@@ -1,84 +1,91 @@
-//! The messages against a kernel that has every kind: what is created is what is then listed.
+//! Links of every kind on a kernel that has them: what is created and changed is what is then observed.
 //!
 //! In the VM, since kernels of test machines often lack bonding, 8021q, ipvlan, dummy and vrf. Each test
-//! has a thread and a network namespace of its own.
+//! has a thread and a network namespace of its own, and runs no program.
+
+#![cfg(test)]
 
 use std::collections::BTreeMap;
-use std::os::fd::{AsFd, AsRawFd};
 use std::thread;
 
-use netlink_packet_core::{NLM_F_CREATE, NLM_F_EXCL};
-use netlink_packet_route::RouteNetlinkMessage;
 use nix::sched::{CloneFlags, unshare};
+use spiderpool_core::intend::{Reason, Tenure};
 use spiderpool_core::net::{
-    Bond, BondKind, BondOption, Ipvlan, IpvlanMode, Link, LinkKind, LinkName, Macvlan, MacvlanMode,
-    Vlan, VlanId, VlanProtocol,
+    Bond, BondKind, BondOption, HardwareAddress, Ipvlan, IpvlanMode, Link, LinkKind, LinkName,
+    Macvlan, MacvlanMode, Side, Vlan, VlanId, VlanProtocol,
 };
-use spiderpool_core::plan::{LinkChange, NewKind, NewLink, VethPeer};
-
-use super::*;
-use crate::fault::NetlinkFault;
-use crate::namespace::Namespace;
-use crate::socket::RouteSocket;
+use spiderpool_core::plan::{LinkChange, NewKind, NewLink, Op, Plan, Step, VethPeer};
+use spiderpool_netlink::{Failed, Focus, Namespace, Stage, Wanted};
 
 fn name(text: &str) -> LinkName {
     LinkName::new(text).unwrap()
 }
 
-/// A namespace for the calling thread alone.
+fn new_namespace() -> Namespace {
+    unshare(CloneFlags::CLONE_NEWNET).unwrap();
+    Namespace::here().unwrap()
+}
+
+/// Two namespaces for one test: the host's side, and a pod's.
 struct Room {
-    socket: RouteSocket,
+    stage: Stage,
 }
 
 impl Room {
-    /// Runs a test in a namespace that ends with it.
+    /// Runs a test in namespaces that end with it.
     fn within(test: impl FnOnce(&mut Self) + Send) {
         let run = || {
-            unshare(CloneFlags::CLONE_NEWNET).unwrap();
-            test(&mut Self { socket: RouteSocket::open().unwrap() });
+            let pod = thread::spawn(new_namespace).join().unwrap();
+            test(&mut Self { stage: Stage::open(&new_namespace(), &pod).unwrap() });
         };
         thread::scope(|scope| scope.spawn(run).join()).unwrap();
     }
 
+    fn links_of(&mut self, side: Side) -> BTreeMap<LinkName, Link> {
+        let nothing = || Wanted::tables([]);
+        let mut scene = self.stage.observe(&Focus { host: nothing(), pod: nothing() }).unwrap();
+        std::mem::take(&mut scene.side_mut(side).links)
+    }
+
     fn links(&mut self) -> BTreeMap<LinkName, Link> {
-        lift_all(self.socket.dump("list", &question()).unwrap()).unwrap()
+        self.links_of(Side::Host)
     }
 
     fn link(&mut self, called: &str) -> Link {
         self.links().remove(&name(called)).unwrap()
     }
 
-    fn index(&mut self, called: &str) -> u32 {
-        self.link(called).index
-    }
-
-    fn send(&mut self, message: RouteNetlinkMessage, flags: u16) -> Result<(), NetlinkFault> {
-        self.socket.request("try", message, flags).map(drop)
-    }
-
-    fn create(&mut self, called: &str, kind: NewKind) -> Result<(), NetlinkFault> {
-        let parent = match &kind {
-            NewKind::Vlan { parent, .. }
-            | NewKind::Macvlan { parent, .. }
-            | NewKind::Ipvlan { parent, .. } => Some(self.index(parent)),
-            NewKind::Veth(_)
-            | NewKind::Bond(_)
-            | NewKind::Bridge
-            | NewKind::Dummy
-            | NewKind::Vrf(_) => None,
+    fn send(&mut self, op: Op) -> Result<(), Failed> {
+        // What is there is remembered, so that the op can name it.
+        self.links();
+        let step = Step {
+            side: Side::Host,
+            op,
+            tenure: Tenure::Pod,
+            reason: Reason::Interface,
+            undo: Vec::new(),
+            collateral: Vec::new(),
+            losses: Vec::new(),
         };
-        let new = NewLink { name: name(called), kind, mtu: None, mac: None, alias: None };
-        let message = RouteNetlinkMessage::NewLink(create(&new, parent, None));
-        self.send(message, NLM_F_CREATE | NLM_F_EXCL)
+        self.stage.apply(&Plan { steps: vec![step] }).map(drop)
     }
 
-    fn change(&mut self, called: &str, to: &LinkChange) -> Result<(), NetlinkFault> {
-        let index = self.index(called);
-        let other = names_link(to).cloned().map(|other| self.index(&other));
-        for message in change(index, to, other) {
-            self.send(RouteNetlinkMessage::NewLink(message), 0)?;
-        }
-        Ok(())
+    fn create(&mut self, called: &str, kind: NewKind) -> Result<(), Failed> {
+        self.send(Op::CreateLink(NewLink {
+            name: name(called),
+            kind,
+            mtu: None,
+            mac: None,
+            alias: None,
+        }))
+    }
+
+    fn change(&mut self, called: &str, to: &LinkChange) -> Result<(), Failed> {
+        self.send(Op::SetLink { name: name(called), change: to.clone() })
+    }
+
+    fn delete(&mut self, called: &str) {
+        self.send(Op::DeleteLink(name(called))).unwrap();
     }
 
     fn options(&mut self, called: &str) -> Bond {
@@ -131,7 +138,7 @@ fn every_change_is_listed() {
     Room::within(|room| {
         room.create("d0", NewKind::Dummy).unwrap();
         room.create("br0", NewKind::Bridge).unwrap();
-        let mac = spiderpool_core::net::HardwareAddress(vec![2, 0, 0, 0, 0, 9]);
+        let mac = HardwareAddress(vec![2, 0, 0, 0, 0, 9]);
         for to in [
             LinkChange::Up(true),
             LinkChange::Mtu(1400),
@@ -152,7 +159,7 @@ fn every_change_is_listed() {
         room.change("d0", &LinkChange::Name(name("d9"))).unwrap();
         let link = room.link("d9");
         assert_eq!((link.is_up, link.alias, link.controller), (false, None, None));
-        room.send(RouteNetlinkMessage::DelLink(deletion(link.index)), 0).unwrap();
+        room.delete("d9");
         assert!(!room.links().contains_key(&name("d9")));
     });
 }
@@ -161,32 +168,28 @@ fn every_change_is_listed() {
 #[ignore = "VM tier: needs veth and dummy"]
 fn a_pair_is_made_across_namespaces_and_a_link_is_moved() {
     Room::within(|room| {
-        let here = Namespace::here().unwrap();
-        let there = |test: &mut (dyn FnMut(&mut Room) + Send)| {
-            Room::within(test);
+        let mac = |last| HardwareAddress(vec![2, 0, 0, 0, 0, last]);
+        let alias = |text: &str| Some(text.to_owned());
+        let peer =
+            VethPeer { name: name("e1"), mtu: Some(1300), mac: Some(mac(9)), alias: alias("far") };
+        let new = NewLink {
+            name: name("e0"),
+            kind: NewKind::Veth(peer),
+            mtu: Some(1400),
+            mac: Some(mac(8)),
+            alias: alias("near"),
         };
-        there(&mut |other: &mut Room| {
-            let mut make = |kind: NewKind| {
-                let new =
-                    NewLink { name: name("e0"), kind, mtu: Some(1400), mac: None, alias: None };
-                let message = create(&new, None, Some(here.as_fd().as_raw_fd()));
-                other.send(RouteNetlinkMessage::NewLink(message), NLM_F_CREATE | NLM_F_EXCL)
-            };
-            let mac = spiderpool_core::net::HardwareAddress(vec![2, 0, 0, 0, 0, 9]);
-            let peer = VethPeer { name: name("e1"), mtu: Some(1300), mac: Some(mac), alias: None };
-            make(NewKind::Veth(peer)).unwrap();
-            let near = other.link("e0");
-            assert_eq!((near.mtu, near.kind.clone()), (1400, LinkKind::Veth));
-            assert!(near.parent.unwrap().netns_id.is_some());
-            // A link of the same name is there already, and of the target's none.
-            other.create("d0", NewKind::Dummy).unwrap();
-            let message = move_to(other.index("d0"), here.as_fd().as_raw_fd(), &name("moved"));
-            other.send(RouteNetlinkMessage::NewLink(message), 0).unwrap();
-            assert!(!other.links().contains_key(&name("d0")));
-            let far = room.link("e1");
-            assert_eq!((far.mtu, far.mac.unwrap().to_string()), (1300, "02:00:00:00:00:09".into()));
-            assert_eq!(room.link("moved").kind, LinkKind::Dummy);
-        });
+        room.send(Op::CreateLink(new)).unwrap();
+        let near = room.link("e0");
+        assert_eq!((near.mtu, near.mac, near.alias), (1400, Some(mac(8)), alias("near")));
+        assert!(near.parent.unwrap().netns_id.is_some());
+        let far = room.links_of(Side::Pod).remove(&name("e1")).unwrap();
+        assert_eq!((far.mtu, far.mac, far.alias), (1300, Some(mac(9)), alias("far")));
+        // The name that it has is taken there; it gets its new one on the way.
+        room.create("e1", NewKind::Dummy).unwrap();
+        room.send(Op::MoveLink { name: name("e1"), target: name("moved") }).unwrap();
+        assert!(!room.links().contains_key(&name("e1")));
+        assert_eq!(room.links_of(Side::Pod)[&name("moved")].kind, LinkKind::Dummy);
     });
 }
 
@@ -213,8 +216,7 @@ fn every_bond_option_is_made_and_listed() {
                 .unwrap_or_else(|e| panic!("{text}: {e:?}"));
             let seen = room.options("b0");
             assert_eq!(wished.beyond(&seen), Bond::default(), "{text}: {seen}");
-            let index = room.index("b0");
-            room.send(RouteNetlinkMessage::DelLink(deletion(index)), 0).unwrap();
+            room.delete("b0");
         }
     });
 }
@@ -246,8 +248,7 @@ fn an_option_changes_when_the_table_says() {
                 }
                 room.change("d0", &LinkChange::Controller(None)).unwrap();
                 room.change("d0", &LinkChange::Up(false)).unwrap();
-                let index = room.index("b0");
-                room.send(RouteNetlinkMessage::DelLink(deletion(index)), 0).unwrap();
+                room.delete("b0");
             }
         }
     });
