@@ -25,6 +25,7 @@
 //! * [`change`]: single changes, each one request to the kernel;
 //! * [`netfilter`]: marks on connections, and forgetting connections;
 //! * [`probe`]: whether others on the link have an address, whether a gateway answers, announcements;
+//! * `rdma` (a feature): RDMA devices, listed and moved;
 //! * [`fault`]: what can go wrong between us and the kernel.
 //!
 //! Below them, private: `link` and `lower` (changes as messages), `sysctl` (files below `/proc/sys`),
@@ -47,6 +48,9 @@ pub mod change;
 pub mod netfilter;
 
 pub mod probe;
+
+#[cfg(feature = "rdma")]
+pub mod rdma;
 
 pub mod fault;
 
