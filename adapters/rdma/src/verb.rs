@@ -83,11 +83,12 @@ fn plan(
 /// The PCI addresses of the virtual functions with a hardware address, as their physical functions say.
 fn functions(mac: &str) -> Result<Vec<String>, CniError> {
     let mut session = Session::here().map_err(|fault| failure::io(&fault))?;
-    let links = session.links_with_functions().map_err(|fault| failure::io(&fault))?;
+    let links = session.links().map_err(|fault| failure::io(&fault))?;
     let sysfs = Sysfs::default();
     let mut found = Vec::new();
-    for link in links.values() {
-        for function in link.functions.iter().filter(|function| function.mac.to_string() == mac) {
+    for link in links.values().filter(|link| sysfs.function_of(&link.name, 0).is_some()) {
+        let functions = session.functions(link.index).map_err(|fault| failure::io(&fault))?;
+        for function in functions.iter().filter(|function| function.mac.to_string() == mac) {
             found.extend(sysfs.function_of(&link.name, function.number));
         }
     }
