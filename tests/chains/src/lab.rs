@@ -128,7 +128,8 @@ impl Lab {
     fn wire(&self) {
         let mut switch = String::new();
         for net in 0..NETS.len() {
-            let line = format!("link add br{net} type bridge mcast_snooping 0\nlink set br{net} up\n");
+            let line =
+                format!("link add br{net} type bridge mcast_snooping 0\nlink set br{net} up\n");
             switch.push_str(&line);
         }
         self.switch.ip_batch(&switch);
@@ -144,7 +145,7 @@ impl Lab {
             [(&self.node, MANAGEMENT), (&self.client, OUTSIDE), (&self.peer, NETS[0])]
         {
             let [v4, v6] = subnet.both(1);
-            room.ip_batch(&format!("route add default via {v4}\n-6 route add default via {v6}"));
+            room.ip_batch(&format!("route add default via {v4}\nroute add default via {v6}"));
         }
     }
 
@@ -274,7 +275,7 @@ impl Lab {
         nft(
             &self.node,
             &format!(
-                "table inet overlay\ndelete table inet overlay\ntable inet overlay {{ chain post {{ \
+                "table inet overlay; delete table inet overlay; table inet overlay {{ chain post {{ \
                  type nat hook postrouting priority srcnat; \
                  oifname mgmt0 ip saddr {v4} masquerade; oifname mgmt0 ip6 saddr {v6} masquerade; }} }}"
             ),
@@ -320,7 +321,5 @@ impl Default for Lab {
 
 /// The lines that bring a leg up with its addresses.
 fn legged(leg: &str, [v4, v6]: [IpAddr; 2]) -> String {
-    format!(
-        "addr add {v4}/24 dev {leg}\naddr add {v6}/64 dev {leg} nodad\nlink set {leg} up\n"
-    )
+    format!("addr add {v4}/24 dev {leg}\naddr add {v6}/64 dev {leg} nodad\nlink set {leg} up\n")
 }

@@ -13,7 +13,7 @@
 //! Modules, in reading order: [`room`] a namespace and what can be run in it, [`lab`] the node and its
 //! surroundings, [`network`] a network's configuration, [`pod`] a pod and its attachments, [`call`] one
 //! call of a plugin, [`talk`] servers and clients, [`tap`] counters of packets, [`proxy`] a stand-in for
-//! kube-proxy, [`snapshot`] what a namespace holds.
+//! kube-proxy, [`promise`] what pods are promised, [`snapshot`] what a namespace holds.
 
 #![expect(
     clippy::unwrap_used,
@@ -38,6 +38,8 @@ pub mod talk;
 pub mod tap;
 
 pub mod proxy;
+
+pub mod promise;
 
 pub mod snapshot;
 

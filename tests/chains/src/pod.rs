@@ -173,6 +173,12 @@ impl<'a> Pod<'a> {
         }
     }
 
+    /// Whether one of its links has an address.
+    #[must_use]
+    pub fn has(&self, address: IpAddr) -> bool {
+        self.room.ip("-o addr").contains(&format!(" {address}/"))
+    }
+
     /// The hardware address of a link, as the kernel has it.
     #[must_use]
     pub fn mac(&self, nic: &str) -> String {

@@ -190,7 +190,8 @@ pub fn eventually(what: &str, probe: impl Fn() -> bool) {
 #[track_caller]
 pub fn ip(arguments: &str) -> String {
     let output = Command::new("ip").args(arguments.split_whitespace()).output();
-    let output = output.unwrap_or_else(|bad| panic!("`ip` cannot be run ({bad}): install iproute2"));
+    let output =
+        output.unwrap_or_else(|bad| panic!("`ip` cannot be run ({bad}): install iproute2"));
     let complaint = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "ip {arguments}: {complaint}");
     String::from_utf8(output.stdout).unwrap()

@@ -47,11 +47,9 @@ impl Server {
     pub fn udp(room: &Room, target: SocketAddr) -> Self {
         let socket = room.inside(move || UdpSocket::bind(target).unwrap());
         socket.set_nonblocking(true).unwrap();
-        Self::start(socket.local_addr().unwrap(), move || {
-            match socket.recv_from(&mut [0; 2048]) {
-                Ok((_, peer)) => drop(socket.send_to(peer.ip().to_string().as_bytes(), peer)),
-                Err(error) => nap(&error),
-            }
+        Self::start(socket.local_addr().unwrap(), move || match socket.recv_from(&mut [0; 2048]) {
+            Ok((_, peer)) => drop(socket.send_to(peer.ip().to_string().as_bytes(), peer)),
+            Err(error) => nap(&error),
         })
     }
 

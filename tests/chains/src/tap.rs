@@ -47,5 +47,7 @@ impl Drop for Tap<'_> {
 /// Loads a ruleset in a room.
 #[track_caller]
 pub fn nft(room: &Room, ruleset: &str) {
+    // nft wants a line's end behind each block.
+    let ruleset = ruleset.split_whitespace().collect::<Vec<_>>().join(" ").replace("; }", ";\n}\n");
     room.sh(&format!("nft -f - <<'END'\n{ruleset}\nEND\n"));
 }
