@@ -13,7 +13,8 @@
 //! Modules, in reading order: [`room`] a namespace and what can be run in it, [`lab`] the node and its
 //! surroundings, [`network`] a network's configuration, [`pod`] a pod and its attachments, [`call`] one
 //! call of a plugin, [`talk`] servers and clients, [`tap`] counters of packets, [`proxy`] a stand-in for
-//! kube-proxy, [`promise`] what pods are promised, [`snapshot`] what a namespace holds.
+//! kube-proxy, [`promise`] what pods are promised, [`snapshot`] what a namespace holds,
+//! [`client`] chains through libcni.
 
 #![expect(
     clippy::unwrap_used,
@@ -42,6 +43,8 @@ pub mod proxy;
 pub mod promise;
 
 pub mod snapshot;
+
+pub mod client;
 
 pub use lab::Lab;
 pub use network::Network;

@@ -120,6 +120,21 @@ fn c00006_the_default_route_of_an_underlay_pod_is_on_the_chosen_interface() {
 
 #[test]
 #[ignore = "host tier: runs CNI plugins in namespaces, needs root"]
+fn c00007_a_conflicting_address_is_found_before_the_pod_has_it() {
+    let lab = Lab::new();
+    let pod = lab.pod();
+    let [v4, v6] = NETS[0].both(100);
+    lab.peer.ip(&format!("addr add {v4}/24 dev up0"));
+    lab.peer.ip(&format!("addr add {v6}/64 dev up0 nodad"));
+    let addresses =
+        pod.attach("eth0", &lab.underlay(0).in_cluster().ipam("enableIPConflictDetection", true));
+    assert_eq!(addresses, NETS[0].both(101));
+    promise::all(&lab, &pod, &addresses);
+    lab.client.reaches(v4);
+}
+
+#[test]
+#[ignore = "host tier: runs CNI plugins in namespaces, needs root"]
 fn c00008_the_hardware_address_begins_with_the_prefix() {
     let lab = Lab::new();
     let (pod, other) = (lab.pod(), lab.pod());
@@ -134,6 +149,26 @@ fn c00008_the_hardware_address_begins_with_the_prefix() {
     promise::pods_meet(&other, &pod, &addresses);
     promise::all(&lab, &pod, &addresses);
     pod.check("eth0").unwrap();
+}
+
+#[test]
+#[ignore = "host tier: runs CNI plugins in namespaces, needs root"]
+fn c00009_a_silent_gateway_is_found_before_the_pod_runs() {
+    let lab = Lab::new();
+    let pod = lab.pod();
+    let before = [Snapshot::of(&lab.node), Snapshot::of(&pod.room)];
+    let network = lab.underlay(0).in_cluster().ipam("enableGatewayDetection", true);
+    lab.far.ip("link set up0 down");
+    let failed = pod.try_attach("eth0", &network).unwrap_err();
+    assert_eq!((failed.kind.as_str(), failed.code), ("macvlan", 106), "{failed:?}");
+    assert!(failed.told.contains("172.30.0.1"), "{failed:?}");
+    before[0].comes_back_in(&lab.node);
+    before[1].comes_back_in(&pod.room);
+    assert_eq!(lab.allocated().len(), 0);
+    lab.far.ip("link set up0 up");
+    lab.far.ip("addr add fd30::1/64 dev up0 nodad");
+    let addresses = pod.attach("eth0", &network);
+    promise::all(&lab, &pod, &addresses);
 }
 
 #[test]
@@ -282,6 +317,41 @@ fn c00017_untuned_routes_are_left_alone() {
     let rules = pod.room.ip("rule") + &pod.room.ip("-6 rule");
     assert!(!rules.contains("lookup 100") && !rules.contains("lookup 101"), "{rules}");
     promise::node_to_pod(&lab, &pod, &eth0);
+}
+
+#[test]
+#[ignore = "host tier: runs CNI plugins in namespaces, needs root"]
+fn c00018_the_conflicting_address_of_a_stateless_pod_is_released() {
+    let lab = Lab::new();
+    let pod = lab.pod();
+    for address in NETS[0].both(100) {
+        let options = if address.is_ipv4() { "/24 dev up0" } else { "/64 dev up0 nodad" };
+        lab.peer.ip(&format!("addr add {address}{options}"));
+    }
+    let network = lab.underlay(0).ipam("enableIPConflictDetection", true);
+    let addresses = pod.attach("eth0", &network);
+    let mut held = lab.allocated();
+    held.sort_unstable();
+    assert_eq!(held, addresses, "what another host has is nobody's here");
+    pod.detach("eth0");
+    assert_eq!(lab.allocated().len(), 0);
+}
+
+#[test]
+#[ignore = "host tier: runs CNI plugins in namespaces, needs root"]
+fn c00019_the_conflicting_address_of_a_stateful_pod_is_kept() {
+    let lab = Lab::new();
+    let pod = lab.pod();
+    let network = lab.underlay(0).ipam("enableIPConflictDetection", true).ipam("owner", "name");
+    let addresses = pod.attach("eth0", &network);
+    // The sandbox is made again, and meanwhile another host has taken the address.
+    pod.detach("eth0");
+    lab.peer.ip(&format!("addr add {}/24 dev up0", addresses[0]));
+    let failed = pod.try_attach("eth0", &network).unwrap_err();
+    assert_eq!((failed.kind.as_str(), failed.code), ("macvlan", 105), "{failed:?}");
+    assert!(failed.told.contains(&addresses[0].to_string()), "{failed:?}");
+    lab.peer.ip(&format!("addr del {}/24 dev up0", addresses[0]));
+    assert_eq!(pod.attach("eth0", &network), addresses);
 }
 
 #[test]
