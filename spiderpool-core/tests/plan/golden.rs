@@ -54,7 +54,10 @@ fn links_print_as_ip_link() {
     check(create(NewKind::Bridge), "ip link add name new0 type bridge");
     check(create(NewKind::Dummy), "ip link add name new0 type dummy");
     check(create(NewKind::Vrf(7)), "ip link add name new0 type vrf table 7");
-    check(create(NewKind::Bond(bond())), "ip link add name new0 type bond mode 1 miimon 100");
+    check(
+        create(NewKind::Bond(bond())),
+        "ip link add name new0 type bond mode active-backup miimon 100",
+    );
     check(Op::DeleteLink(name("new0")), "ip link delete new0");
     let (name, target) = (name("ens3"), name("eth0"));
     check(Op::MoveLink { name, target }, "ip link set ens3 netns OTHER name eth0");
@@ -79,7 +82,7 @@ fn settings_print_as_ip_link_set() {
     check(LinkChange::TxQueueLength(500), "ip link set eth0 txqueuelen 500");
     check(LinkChange::Alias(Some("it's".into())), r"ip link set eth0 alias 'it'\''s'");
     check(LinkChange::Alias(None), "ip link set eth0 alias ''");
-    check(LinkChange::Bond(bond()), "ip link set eth0 type bond mode 1 miimon 100");
+    check(LinkChange::Bond(bond()), "ip link set eth0 type bond mode active-backup miimon 100");
 }
 
 #[test]

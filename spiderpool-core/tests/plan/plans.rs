@@ -264,9 +264,9 @@ fn a_bonds_mode_changes_by_itself_while_it_is_down() {
         ],
         &[
             "host ip link set bond0 down",
-            "host ip link set bond0 type bond mode 1",
-            "host ip link set bond0 up",
+            "host ip link set bond0 type bond mode active-backup",
             "host ip link set bond0 type bond miimon 100",
+            "host ip link set bond0 up",
             "host ip link set ens3 down",
             "host ip link set ens3 master bond0",
         ],
