@@ -15,7 +15,7 @@ mod rule;
 
 use std::collections::BTreeMap;
 
-use netlink_packet_core::{NLM_F_CREATE, NLM_F_EXCL, NLM_F_REPLACE};
+use netlink_packet_core::{NLM_F_APPEND, NLM_F_CREATE, NLM_F_EXCL, NLM_F_REPLACE};
 use netlink_packet_route::RouteNetlinkMessage;
 use spiderpool_core::net::{Address, LinkName, Neighbour, Route, Rule};
 
@@ -47,6 +47,12 @@ pub(crate) fn delete_neighbour(neighbour: &Neighbour, index: u32) -> Request {
 
 pub(crate) fn add_route(route: &Route, indices: &Indices) -> Request {
     (RouteNetlinkMessage::NewRoute(route::message(route, indices)), EXCLUSIVE)
+}
+
+/// Adds a route behind those of its key: neither exclusive nor in place of them.
+pub(crate) fn append_route(route: &Route, indices: &Indices) -> Request {
+    let flags = NLM_F_CREATE | NLM_F_APPEND;
+    (RouteNetlinkMessage::NewRoute(route::message(route, indices)), flags)
 }
 
 pub(crate) fn delete_route(route: &Route, indices: &Indices) -> Request {

@@ -33,6 +33,8 @@ fn ops() -> Vec<(Op, Vec<Op>)> {
         ..Hop::on(eth0())
     };
     let many = Route { hops: vec![hop(2, 3), hop(3, 1)], ..Route::new(net("10.8.0.0/16"), 254) };
+    // Beside the connected route, whose key it has.
+    let beside = Route::via(net("10.6.0.0/24"), 254, gateway, eth0());
     let six = Route::via(net("fd00:9::/64"), 100_100, "fe80::1".parse().unwrap(), eth0());
     let marked = Rule { mark: Some(Mark { value: 1, mask: 3 }), ..rule(1000, 100) };
     let from = Rule { from: Some(net("10.6.0.10/32")), ..rule(1001, 101) };
@@ -57,6 +59,7 @@ fn ops() -> Vec<(Op, Vec<Op>)> {
         added(&route),
         added(&locked),
         added(&many),
+        (Op::AppendRoute(beside.clone()), vec![Op::DeleteRoute(beside)]),
         added(&six),
         added(&Route::on_link(net("192.0.2.1/32"), 100, eth0())),
         ruled(&marked),

@@ -41,6 +41,9 @@ pub enum Op {
     DeleteNeighbour(Neighbour),
     /// Adds a route.
     AddRoute(Route),
+    /// Adds an IPv4 route behind those that have its destination, metric and table, as programs that
+    /// append leave it. A plan never begins with it: it puts back what it took away.
+    AppendRoute(Route),
     /// Deletes a route.
     DeleteRoute(Route),
     /// Adds a rule.

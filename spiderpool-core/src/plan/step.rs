@@ -88,6 +88,7 @@ impl Step {
                 | Op::AddAddress(_)
                 | Op::SetNeighbour(_)
                 | Op::AddRoute(_)
+                | Op::AppendRoute(_)
                 | Op::AddRule(_)
                 | Op::AddMarks(_)
         );

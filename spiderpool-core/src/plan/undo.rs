@@ -107,13 +107,14 @@ impl Search<'_, '_> {
                 }
             }
             Op::DeleteRoute(it) if !it.has_more && it.nexthop_id.is_none() => {
-                self.attempt(side, Op::AddRoute(it.clone()));
+                self.put_route(side, it);
             }
             Op::DeleteLink(_)
             | Op::DeleteAddress(_)
             | Op::SetNeighbour(_)
             | Op::DeleteNeighbour(_)
             | Op::AddRoute(_)
+            | Op::AppendRoute(_)
             | Op::DeleteRoute(_)
             | Op::AddRule(_)
             | Op::DeleteRule(_)
@@ -262,6 +263,12 @@ impl Search<'_, '_> {
         self.attempt(side, Op::SetLink { name: before.name.clone(), change });
     }
 
+    /// Adds a route, behind one with its destination, metric and table if there was such a one.
+    fn put_route(&mut self, side: Side, route: &Route) -> bool {
+        self.attempt(side, Op::AddRoute(route.clone()))
+            || self.attempt(side, Op::AppendRoute(route.clone()))
+    }
+
     /// Adds routes that are gone, those first that gateways are reached by.
     fn put_routes(&mut self, mut routes: Vec<(Side, Route)>) {
         routes.retain(|(_, route)| !route.has_more && route.nexthop_id.is_none());
@@ -269,7 +276,7 @@ impl Search<'_, '_> {
         for _ in 0..routes.len() {
             let before = routes.len();
             routes.retain(|(side, route)| {
-                !self.has_route(*side, route) && !self.attempt(*side, Op::AddRoute(route.clone()))
+                !self.has_route(*side, route) && !self.put_route(*side, route)
             });
             if routes.len() == before || routes.is_empty() {
                 break;

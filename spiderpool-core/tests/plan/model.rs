@@ -1,12 +1,13 @@
 //! The model of the kernel, rule by rule: what goes along with an op, and what is refused.
 
 use spiderpool_core::address::Family;
+use spiderpool_core::intend::{Intent, Reason, Tenure, Want, Wish};
 use spiderpool_core::net::{
     Link, LinkKind, Macvlan, MacvlanMode, Neighbour, NeighbourState, Route, RouteType, Scene, Side,
     Sysctl, SysctlName, SysctlPlace, Vlan, VlanId, VlanProtocol,
 };
 use spiderpool_core::plan::kernel::{Errno, perform};
-use spiderpool_core::plan::{LinkChange, NewKind, NewLink, Op};
+use spiderpool_core::plan::{LinkChange, NewKind, NewLink, Op, plan};
 
 use crate::build::{
     HOST, POD, act, acts, address, device, disabled, empty, from, link_setting, mac, many, marks,
@@ -327,6 +328,22 @@ fn routes_are_refused_as_by_the_kernel() {
     act(&mut scene, POD, set("net1", LinkChange::Up(false)));
     refused(&mut scene, POD, &Op::AddRoute(on("10.9.0.0/16", "net1")), Errno::NetworkDown);
     refused(&mut scene, POD, &Op::AddRoute(on("fd00:9::/64", "net1")), Errno::NetworkDown);
+}
+
+/// Plugins append a second default route beside that of another interface, and it must come back.
+#[test]
+fn a_second_route_of_the_same_key_is_appended_and_comes_back() {
+    let mut scene = two_nics();
+    let second = via("0.0.0.0/0", "10.7.0.1", "net1");
+    let append = Op::AppendRoute(second.clone());
+    act(&mut scene, POD, append.clone());
+    refused(&mut scene, POD, &append, Errno::Exists);
+    refused(&mut scene, POD, &Op::AppendRoute(via("::/0", "fd00:7::1", "net1")), Errno::Invalid);
+    let (want, reason) = (Want::NoRoute(second), Reason::DefaultRoute);
+    let wish = Wish { side: POD, want, tenure: Tenure::Attachment, reason };
+    let planned = plan(&scene, &Intent { wishes: vec![wish] }).unwrap();
+    assert_eq!(planned.steps[0].undo, [(POD, append)]);
+    assert_eq!(planned.losses().count(), 0);
 }
 
 #[test]

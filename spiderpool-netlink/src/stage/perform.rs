@@ -56,6 +56,7 @@ impl Stage {
             | Op::SetNeighbour(_)
             | Op::DeleteNeighbour(_)
             | Op::AddRoute(_)
+            | Op::AppendRoute(_)
             | Op::DeleteRoute(_)
             | Op::AddRule(_)
             | Op::DeleteRule(_)
@@ -183,6 +184,10 @@ impl Place {
             Op::AddRoute(route) => {
                 refuse_more(&subject, route.has_more)?;
                 lower::add_route(route, &self.indices(&subject, route)?)
+            }
+            Op::AppendRoute(route) => {
+                refuse_more(&subject, route.has_more)?;
+                lower::append_route(route, &self.indices(&subject, route)?)
             }
             Op::DeleteRoute(route) => lower::delete_route(route, &self.indices(&subject, route)?),
             Op::AddRule(rule) => {

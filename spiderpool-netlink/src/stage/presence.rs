@@ -32,7 +32,7 @@ impl Place {
             Op::DeleteAddress(address) => !self.has_address(address)?,
             Op::SetNeighbour(neighbour) => self.has_neighbour(neighbour)?,
             Op::DeleteNeighbour(neighbour) => !self.has_neighbour(neighbour)?,
-            Op::AddRoute(route) => self.has_route(route)?,
+            Op::AddRoute(route) | Op::AppendRoute(route) => self.has_route(route)?,
             Op::DeleteRoute(route) => !self.has_route(route)?,
             Op::AddRule(rule) => self.has_rule(rule)?,
             Op::DeleteRule(rule) => !self.has_rule(rule)?,

@@ -25,6 +25,7 @@ fn deed(op: &Op) -> String {
         Op::SetNeighbour(neighbour) => format!("set neighbour {}", told(neighbour)),
         Op::DeleteNeighbour(neighbour) => format!("delete neighbour {}", told(neighbour)),
         Op::AddRoute(route) => format!("add route to {}", Way(route)),
+        Op::AppendRoute(route) => format!("append route to {}", Way(route)),
         Op::DeleteRoute(route) => format!("delete route to {}", Way(route)),
         Op::AddRule(rule) => format!("add rule {}", Selection(rule)),
         Op::DeleteRule(rule) => format!("delete rule {}", Selection(rule)),

@@ -59,6 +59,9 @@ impl fmt::Display for Op {
             Self::SetNeighbour(it) => set_neighbour(f, it),
             Self::DeleteNeighbour(it) => delete_neighbour(f, it),
             Self::AddRoute(it) => write!(f, "{} route add {}", ip(it.family()), route::Told(it)),
+            Self::AppendRoute(it) => {
+                write!(f, "{} route append {}", ip(it.family()), route::Told(it))
+            }
             Self::DeleteRoute(it) => {
                 write!(f, "{} route delete {}", ip(it.family()), route::Told(it))
             }

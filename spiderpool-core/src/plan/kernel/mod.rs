@@ -106,6 +106,7 @@ fn dispatch(journal: &mut Journal<'_>, side: Side, op: &Op) -> Result<(), Kernel
         Op::SetNeighbour(it) => rest::set_neighbour(journal, side, it),
         Op::DeleteNeighbour(it) => rest::delete_neighbour(journal, side, it),
         Op::AddRoute(it) => route::add(journal, side, it),
+        Op::AppendRoute(it) => route::append(journal, side, it),
         Op::DeleteRoute(it) => route::delete(journal, side, it),
         Op::AddRule(it) => rest::add_rule(journal, side, it),
         Op::DeleteRule(it) => rest::delete_rule(journal, side, it),

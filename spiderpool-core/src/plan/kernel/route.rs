@@ -15,18 +15,42 @@ pub(super) fn add(
     side: Side,
     route: &Route,
 ) -> Result<(), KernelRefusal> {
+    let route = taken(journal, side, route)?;
+    if rivals(journal.side(side), &route).next().is_some() {
+        let reason = "a route with its destination, metric and table is there already";
+        return Err(Errno::Exists.because(reason));
+    }
+    journal.add_route(side, route);
+    Ok(())
+}
+
+/// Only one that goes the very same way is in the way (`fib_table_insert` in `net/ipv4/fib_trie.c`).
+pub(super) fn append(
+    journal: &mut Journal<'_>,
+    side: Side,
+    route: &Route,
+) -> Result<(), KernelRefusal> {
+    if route.family() == Family::V6 {
+        return Err(Errno::Invalid.because("IPv6 merges such routes into one"));
+    }
+    let route = taken(journal, side, route)?;
+    let way = |route: &Route| (route.kind, route.scope, route.hops.clone(), route.source);
+    if rivals(journal.side(side), &route).any(|rival| way(rival) == way(&route)) {
+        return Err(Errno::Exists.because("a route that goes the same way is there already"));
+    }
+    journal.add_route(side, route);
+    Ok(())
+}
+
+/// A route as the kernel would keep it, if it takes it.
+fn taken(journal: &Journal<'_>, side: Side, route: &Route) -> Result<Route, KernelRefusal> {
     let route = normal(route);
     let observed = journal.side(side);
     match route.family() {
         Family::V4 => v4(observed, &route)?,
         Family::V6 => v6(observed, &route)?,
     }
-    if rivals(observed, &route).next().is_some() {
-        let reason = "a route with its destination, metric and table is there already";
-        return Err(Errno::Exists.because(reason));
-    }
-    journal.add_route(side, route);
-    Ok(())
+    Ok(route)
 }
 
 /// A route as the kernel keeps it: in IPv6 without host bits, and what is dropped leaves by loopback.
