@@ -347,7 +347,8 @@ fn a_tagged_answer_is_another_networks() {
     }
     let cable = Cable::new();
     let targets = [target("10.6.0.10", "10.6.0.1")];
-    // The neighbour says on VLAN 100, then without a tag, that it has the address.
+    // The neighbour says that it has the address: on VLAN 100, then with a tag that carries a
+    // priority and no VLAN, then without a tag.
     let check = |tag: &[u8], occupancy: Occupancy| {
         let found = std::thread::scope(|scope| {
             let asked = scope.spawn(|| inquire(&cable.pod, &inquiry(&targets)));
@@ -360,6 +361,8 @@ fn a_tagged_answer_is_another_networks() {
         assert_eq!(found[0].occupancy, occupancy);
     };
     check(&[0x81, 0, 0, 100], Occupancy::Free);
+    check(&[0x81, 0, 0xe0, 100], Occupancy::Free);
+    check(&[0x81, 0, 0xe0, 0], taken_by(OTHER));
     check(&[], taken_by(OTHER));
 }
 

@@ -1,8 +1,9 @@
 //! A packet socket on one link, which hears ARP and neighbour discovery and nothing else.
 //!
 //! Opened by the loops in `run`. It hears from the moment it is open, so whoever sends a question
-//! afterwards misses no answer. A BPF program in the kernel leaves out other traffic and frames with
-//! a VLAN tag, which belong to other links although the kernel shows them without it
+//! afterwards misses no answer. A BPF program in the kernel leaves out other traffic and frames of a
+//! VLAN, which belong to other links although the kernel shows them without their tag; a tag that
+//! carries a priority and no VLAN is the link's own, as it is to the kernel
 //! (`a_tagged_answer_is_another_networks`).
 
 use super::fault::ProbeFault;
@@ -171,7 +172,7 @@ fn socket_fault(what: &'static str, link: &str, errno: Raw) -> ProbeFault {
     }
 }
 
-/// Lets untagged ARP, and untagged ICMPv6 of the two neighbour discovery types through.
+/// Lets ARP of no VLAN, and ICMPv6 of no VLAN and the two neighbour discovery types through.
 ///
 /// The kernel copies the program within the call, so the pointer to it never outlives it.
 fn attach_filter(socket: &OwnedFd) -> nix::Result<()> {
@@ -184,17 +185,27 @@ fn attach_filter(socket: &OwnedFd) -> nix::Result<()> {
 }
 
 /// Classic BPF (`Documentation/networking/filter.rst` of the kernel). Jumps count from the next line.
-fn program() -> [libc::sock_filter; 12] {
+///
+/// Whether there is a tag is asked apart from what it says: kernels leave the last tag's number in a
+/// packet that has none. VLAN 0 is none (IEEE 802.1Q, section 9.6, and `__netif_receive_skb_core` in
+/// the kernel's `net/core/dev.c`); switches and NICs that carry priorities send it.
+fn program() -> [libc::sock_filter; 15] {
     const LOAD_WORD: u16 = 0x20;
     const LOAD_HALF: u16 = 0x28;
     const LOAD_BYTE: u16 = 0x30;
     const EQUAL: u16 = 0x15;
+    const AND: u16 = 0x54;
     const RETURN: u16 = 0x06;
+    /// `SKF_AD_OFF + SKF_AD_VLAN_TAG`.
+    const VLAN_TAG: u32 = 0xffff_f000 + 44;
     /// `SKF_AD_OFF + SKF_AD_VLAN_TAG_PRESENT`.
     const VLAN_TAG_PRESENT: u32 = 0xffff_f000 + 48;
     let line = |code, k, jt, jf| libc::sock_filter { code, jt, jf, k };
     [
         line(LOAD_WORD, VLAN_TAG_PRESENT, 0, 0),
+        line(EQUAL, 0, 3, 0),
+        line(LOAD_WORD, VLAN_TAG, 0, 0),
+        line(AND, 0x0fff, 0, 0),
         line(EQUAL, 0, 0, 9),
         line(LOAD_HALF, 12, 0, 0),
         line(EQUAL, 0x0806, 6, 0),
