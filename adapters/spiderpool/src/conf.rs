@@ -54,11 +54,11 @@ pub(crate) struct Ipam {
     /// The least time between two probes, in milliseconds; by chance it is up to twice that.
     pub(crate) conflict_interval_ms: u32,
     /// How long is listened after the last probe, in milliseconds.
-    pub(crate) conflict_wait_ms: u32,
+    pub(crate) conflict_wait_ms: NonZeroU32,
     /// How often a gateway is asked at most.
     pub(crate) gateway_tries: NonZeroU32,
     /// How long each answer of a gateway is waited for, in milliseconds.
-    pub(crate) gateway_wait_ms: u32,
+    pub(crate) gateway_wait_ms: NonZeroU32,
     /// From which level on messages are written to the log file.
     pub(crate) log_level: Level,
     /// The log file.
@@ -90,9 +90,9 @@ impl Default for Ipam {
             enable_gateway_detection: false,
             conflict_probes: NonZeroU32::MIN.saturating_add(2),
             conflict_interval_ms: 100,
-            conflict_wait_ms: 200,
+            conflict_wait_ms: NonZeroU32::MIN.saturating_add(199),
             gateway_tries: NonZeroU32::MIN.saturating_add(2),
-            gateway_wait_ms: 200,
+            gateway_wait_ms: NonZeroU32::MIN.saturating_add(199),
             log_level: Level::Info,
             log_file_path: "/var/log/spidernet/spiderpool.log".into(),
             log_file_max_size: 100,
@@ -173,9 +173,10 @@ impl Ipam {
             delay: spacing / 5,
             spacing,
             jitter: spacing,
-            wait: ms(self.conflict_wait_ms),
+            wait: ms(self.conflict_wait_ms.get()),
         };
-        let gateway = GatewayTiming { tries: self.gateway_tries, wait: ms(self.gateway_wait_ms) };
+        let gateway =
+            GatewayTiming { tries: self.gateway_tries, wait: ms(self.gateway_wait_ms.get()) };
         Timing {
             conflict: self.enable_conflict_detection.then_some(conflict),
             gateway: self.enable_gateway_detection.then_some(gateway),

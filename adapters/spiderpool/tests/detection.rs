@@ -290,6 +290,41 @@ fn each_interface_asks_its_own_gateway() {
     assert_eq!(ask.nic("net1").send().address(), address("10.7.0.10"));
 }
 
+/// The first ADD of a pod allocates for every interface that its annotation names.
+#[test]
+#[ignore = "host tier: makes namespaces, needs root"]
+fn an_add_that_fails_leaves_nothing_of_the_other_interfaces_either() {
+    let site = Site::new();
+    let wish = json!([
+        {"interface": "eth0", "ipv4": ["blue"]},
+        {"interface": "net1", "ipv4": ["green"]},
+    ]);
+    let ask = site.add("c1").annotation("ipam.spidernet.io/ippools", &wish);
+    ask.ipam("enableGatewayDetection", true).send().expect(106);
+    site.lab.is_as_new();
+}
+
+/// A later interface's conflict is settled without touching what an earlier one has.
+#[test]
+#[ignore = "host tier: makes namespaces, needs root"]
+fn a_conflict_on_the_second_interface_leaves_the_first_alone() {
+    let site = Site::new();
+    let green = Room::new();
+    site.pod.ip(&format!("link add net1 type veth peer name eth0 netns {}", green.name));
+    green.ip("link set eth0 up");
+    green.ip("address add 10.7.0.10/24 dev eth0");
+    let wish = json!([
+        {"interface": "eth0", "ipv4": ["blue"]},
+        {"interface": "net1", "ipv4": ["green"]},
+    ]);
+    let ask = site.wary("c1").annotation("ipam.spidernet.io/ippools", &wish);
+    assert_eq!(ask.send().address(), address("10.6.0.10"));
+    assert_eq!(ask.clone().nic("net1").send().address(), address("10.7.0.11"));
+    let held: Vec<_> = site.lab.held().into_keys().collect();
+    assert_eq!(held, [address("10.6.0.10"), address("10.7.0.11")]);
+    assert!(site.lab.audit().is_clean());
+}
+
 /// PR #3584: gateways that answer no echo request answer ARP and neighbour solicitations.
 #[test]
 #[ignore = "host tier: makes namespaces, needs root"]
@@ -316,7 +351,7 @@ fn without_detection_the_wire_is_left_alone() {
 #[test]
 fn bad_paces_are_refused() {
     let lab = Lab::with([ten("blue", "10.6.0.", "24")]);
-    for key in ["conflict_probes", "gateway_tries"] {
+    for key in ["conflict_probes", "conflict_wait_ms", "gateway_tries", "gateway_wait_ms"] {
         lab.add("c1").ipam(key, 0).send().expect(6);
     }
     lab.add("c1").ipam("conflict_wait_ms", -1).send().expect(6);
