@@ -352,7 +352,7 @@ fn a_tagged_answer_is_another_networks() {
     let check = |tag: &[u8], occupancy: Occupancy| {
         let found = std::thread::scope(|scope| {
             let asked = scope.spawn(|| inquire(&cable.pod, &inquiry(&targets)));
-            for _ in 0..20 {
+            while !asked.is_finished() {
                 send(&cable.other, &[&CLAIM[..12], tag, &CLAIM[12..]].concat());
                 std::thread::sleep(Duration::from_millis(10));
             }
