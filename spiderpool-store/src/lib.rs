@@ -8,7 +8,7 @@
 //! | file | what |
 //! |---|---|
 //! | `ledger.sqlite` | definitions, blocks, journal; with `-wal` and `-shm` beside it |
-//! | `locks/00` … `locks/3f` | one lock for a share of the containers each |
+//! | `locks/000` … `locks/fff` | one lock for a share of the containers each |
 //! | `ballast` | room that releases get when the disk is full |
 //!
 //! Invariants:

@@ -1,8 +1,12 @@
 //! Locks for containers: verbs for one container take turns.
 //!
-//! `flock(2)` on one of 64 files; the kernel takes it back when its process ends, however it ends.
+//! `flock(2)` on one of 4096 files; the kernel takes it back when its process ends, however it ends.
 //! Two containers may share a file and then take turns as well, which costs time and nothing else.
-//! Invariant: one holder at a time (`verbs_of_one_container_take_turns`).
+//! Invariants:
+//!
+//! 1. One holder at a time (`verbs_of_one_container_take_turns`).
+//! 2. The containers of a full node hardly share any: an ADD keeps its lock while it asks the wire,
+//!    for a second or so (`a_full_node_shares_few_locks`).
 
 use crate::error::{Site, StoreError};
 use crate::open::Store;
@@ -29,9 +33,13 @@ impl Store {
         container: &Name,
         patience: Patience,
     ) -> Result<ContainerLock, StoreError> {
-        let name = format!("{:02x}", digest(container) & 0x3f);
-        take(&self.site, &name, patience).map(|file| ContainerLock { _file: file })
+        take(&self.site, &file_of(container), patience).map(|file| ContainerLock { _file: file })
     }
+}
+
+/// The name of the file that a container's lock is on.
+fn file_of(container: &str) -> String {
+    format!("{:03x}", digest(container) & 0xfff)
 }
 
 /// Takes the lock of one file of `locks/`.
@@ -57,5 +65,20 @@ pub(crate) fn take(site: &Site, name: &str, patience: Patience) -> Result<File, 
             Err(TryLockError::WouldBlock) => wait.again(&format!("the lock `{name}`"))?,
             Err(TryLockError::Error(error)) => return Err(fault(error)),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    /// Kubernetes runs at most 110 pods on a node by default; runtimes name containers by 64 digits.
+    #[test]
+    fn a_full_node_shares_few_locks() {
+        let part = |number: u64, part: u64| format!("{:016x}", digest(&format!("{number}.{part}")));
+        let container = |number| (0..4).map(|at| part(number, at)).collect::<String>();
+        let files: BTreeSet<_> = (0..110).map(|number| file_of(&container(number))).collect();
+        assert!(files.len() >= 105, "{}", files.len());
     }
 }
