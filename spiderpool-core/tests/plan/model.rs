@@ -3,8 +3,8 @@
 use spiderpool_core::address::Family;
 use spiderpool_core::intend::{Intent, Reason, Tenure, Want, Wish};
 use spiderpool_core::net::{
-    Link, LinkKind, Macvlan, MacvlanMode, Neighbour, NeighbourState, Route, RouteType, Scene, Side,
-    Sysctl, SysctlName, SysctlPlace, Vlan, VlanId, VlanProtocol,
+    Hop, Link, LinkKind, Macvlan, MacvlanMode, Neighbour, NeighbourState, Route, RouteType, Scene,
+    Side, Sysctl, SysctlName, SysctlPlace, Vlan, VlanId, VlanProtocol,
 };
 use spiderpool_core::plan::kernel::{Errno, perform};
 use spiderpool_core::plan::{LinkChange, NewKind, NewLink, Op, plan};
@@ -117,11 +117,13 @@ fn a_source_goes_with_its_address() {
     };
     act(&mut scene, POD, Op::AddAddress(address("eth0", "10.8.0.1/32")));
     act(&mut scene, POD, sourced(on("10.9.0.0/16", "net1"), "10.8.0.1"));
+    act(&mut scene, POD, sourced(on_in(101, "10.10.0.0/16", "net1"), "10.8.0.1"));
     act(&mut scene, POD, sourced(on("fd00:9::/64", "eth0"), "fd00:6::10"));
     act(&mut scene, POD, Op::DeleteAddress(address("eth0", "10.8.0.1/32")));
     act(&mut scene, POD, Op::DeleteAddress(address("eth0", "fd00:6::10/64")));
     let shown = routes(&scene, POD, "net1");
     assert!(!shown.iter().any(|route| route.starts_with("10.9")), "{shown:?}");
+    assert!(shown.iter().any(|route| route.starts_with("10.10")), "other tables keep theirs");
     let kept = "fd00:9::/64 dev eth0 table 254 proto 137 metric 1024".to_owned();
     assert!(routes(&scene, POD, "eth0").contains(&kept), "IPv6 loses the source alone");
 }
@@ -174,8 +176,10 @@ fn disabling_ipv6_takes_along() {
     let op = Op::AddAddress(address("eth0", "fd00::1/64"));
     refused(&mut scene, POD, &op, Errno::NoAccess);
     refused(&mut scene, POD, &Op::AddRoute(on("fd00:9::/64", "eth0")), Errno::NoAccess);
-    let op = Op::SetNeighbour(neighbour("eth0", "fd00:6::9", 9));
-    refused(&mut scene, POD, &op, Errno::Invalid);
+    let known = neighbour("eth0", "fd00:6::9", 9);
+    refused(&mut scene, POD, &Op::SetNeighbour(known.clone()), Errno::Invalid);
+    let proxy = Neighbour { mac: None, state: NeighbourState::Proxy, ..known };
+    act(&mut scene, POD, Op::SetNeighbour(proxy));
     assert!(addresses(&scene, POD, "net1").contains(&"fd00:7::10/64".to_owned()));
     let all = |value| Op::SetSysctl(Sysctl::all(Family::V6, SysctlName::DisableIpv6), value);
     act(&mut scene, POD, all(1));
@@ -364,14 +368,16 @@ fn gateways_are_reached_by_their_table_or_by_rules() {
 }
 
 #[test]
-fn unreachable_v6_routes_leave_by_loopback() {
+fn what_ipv6_drops_it_drops_at_loopback() {
     let mut scene = bare();
-    let route =
+    let loopback = Hop::on(name("lo"));
+    let plain =
         Route { kind: RouteType::Unreachable, ..Route::new("fd00:9::/64".parse().unwrap(), 254) };
-    act(&mut scene, POD, Op::AddRoute(route.clone()));
-    assert_eq!(routes(&scene, POD, "lo").len(), 1);
-    act(&mut scene, POD, Op::DeleteRoute(route));
-    assert!(routes(&scene, POD, "lo").is_empty());
+    act(&mut scene, POD, Op::AddRoute(Route { hops: vec![loopback], ..plain.clone() }));
+    assert!(scene.pod.routes.contains(&plain), "no link is told");
+    act(&mut scene, POD, set("lo", LinkChange::Up(true)));
+    act(&mut scene, POD, Op::SetSysctl(disabled("lo"), 1));
+    assert!(!scene.pod.routes.contains(&plain));
 }
 
 #[test]

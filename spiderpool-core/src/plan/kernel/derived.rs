@@ -78,7 +78,7 @@ fn has_groups(observed: &Observed, link: &Link) -> bool {
 }
 
 /// The tables that a link's connected and local routes are in: those of its VRF, if it is in one.
-fn tables(observed: &Observed, link: &Link) -> (u32, u32) {
+pub(super) fn tables(observed: &Observed, link: &Link) -> (u32, u32) {
     let controller = link.controller.as_ref().and_then(|name| observed.links.get(name));
     match controller.map(|controller| &controller.kind) {
         Some(LinkKind::Vrf(table)) => (*table, *table),
@@ -162,19 +162,17 @@ fn of_v6(observed: &Observed, link: &Link, address: &Address, net: Ipv6Net) -> V
         ..made(IpNet::V6(Ipv6Net::from(at)), local, 0, &link.name)
     };
     let mut routes = Vec::new();
-    // While the link is down, duplicate address detection waits, and with it the address's own route.
-    if link.is_up || address.flags.has_no_dad {
-        routes.push(own(net.addr(), RouteType::Local));
-    }
-    if !link.is_up {
+    // While the link is down, duplicate address detection waits, and with it what is the address's own.
+    if !link.is_up && !address.flags.has_no_dad {
         return routes;
     }
+    routes.push(own(net.addr(), RouteType::Local));
     let is_loopback = &*link.name == "lo";
-    if !address.flags.has_no_prefix_route && !is_loopback {
-        routes.push(made(IpNet::V6(prefix_v6(address, net)), main, 256, &link.name));
-    }
     if net.prefix_len() < 127 && !is_loopback && forwards(observed, link) {
         routes.push(own(net.trunc().addr(), RouteType::Anycast));
+    }
+    if link.is_up && !address.flags.has_no_prefix_route && !is_loopback {
+        routes.push(made(IpNet::V6(prefix_v6(address, net)), main, 256, &link.name));
     }
     routes
 }

@@ -8,12 +8,14 @@ use std::net::IpAddr;
 
 use ipnet::{IpNet, Ipv6Net};
 
-use super::derived::{is_bond_port, settle, speaks_v6};
+use super::derived::{is_bond_port, settle, speaks_v6, tables};
 use super::journal::Journal;
 use super::lookup::{addresses, below, dependents, link_local, neighbours};
+use super::route::drops;
 use crate::address::Family;
 use crate::net::{
-    Address, LinkKind, LinkName, NeighbourState, Route, Scope, Side, Sysctl, SysctlPlace,
+    Address, Link, LinkKind, LinkName, NeighbourState, Route, Scope, Side, Sysctl, SysctlPlace,
+    table,
 };
 
 /// Why routes over a link go.
@@ -33,7 +35,12 @@ pub(super) fn drop_routes(
     family: Family,
     cause: Cause,
 ) {
-    let leaving = |route: &&Route| route.family() == family && route.leaves_by(device);
+    // What IPv6 drops, it drops at loopback.
+    let is_loopback = family == Family::V6 && &**device == "lo";
+    let leaving = |route: &&Route| {
+        let leaves = route.leaves_by(device) || is_loopback && drops(route.kind);
+        route.family() == family && leaves
+    };
     let routes: Vec<Route> = journal.side(side).routes.iter().filter(leaving).cloned().collect();
     for route in routes {
         match rest(journal, side, device, &route, cause) {
@@ -56,8 +63,8 @@ fn rest(
     if cause == Cause::Down && is_v4 && route.scope == Scope::Host {
         return Some(route.clone());
     }
-    let lives =
-        |name: &LinkName| name != device && observed.links.get(name).is_some_and(|link| link.is_up);
+    let is_usable = |link: &Link| link.is_up && (is_v4 || speaks_v6(observed, link));
+    let lives = |name: &LinkName| name != device && observed.links.get(name).is_some_and(is_usable);
     let has_other = route.hops.iter().any(|hop| hop.device.as_ref().is_some_and(lives));
     match cause {
         Cause::Down => has_other.then(|| route.clone()),
@@ -162,7 +169,7 @@ pub(super) fn inherit_settings(
     }
 }
 
-/// Routes with an address that is nowhere any more as their source: IPv4 ones go
+/// Routes with an address that is nowhere any more as their source: IPv4 ones of the main table go
 /// (`fib_sync_down_addr`), IPv6 ones over the address's link lose it (`rt6_remove_prefsrc`).
 pub(super) fn forget_source(journal: &mut Journal<'_>, side: Side, address: &Address) {
     let ip = address.net.addr();
@@ -172,7 +179,11 @@ pub(super) fn forget_source(journal: &mut Journal<'_>, side: Side, address: &Add
     if is_v4 && observed.addresses.iter().any(|other| other.net.addr() == ip) {
         return;
     }
-    let concerned = |route: &&Route| route.source == Some(ip) && (is_v4 || route.leaves_by(device));
+    let main = observed.links.get(device).map_or(table::MAIN, |link| tables(observed, link).0);
+    let concerned = |route: &&Route| {
+        let is_near = if is_v4 { route.table == main } else { route.leaves_by(device) };
+        route.source == Some(ip) && is_near
+    };
     let routes: Vec<Route> = observed.routes.iter().filter(concerned).cloned().collect();
     for route in routes {
         if is_v4 {

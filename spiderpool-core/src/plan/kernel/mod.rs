@@ -23,6 +23,9 @@
 //!    with the same destination, table and metric (`routes_are_refused_as_by_the_kernel`). Rules that
 //!    differ in their protocol alone stand side by side.
 //!
+//! A refused op leaves no trace here. The kernel is not always as clean: it moves a link before it finds that
+//! the new name is taken, and keeps it there under the old one.
+//!
 //! Not modelled: hardware addresses, txqueuelen and flags that drivers choose by themselves (a new link
 //! without a given hardware address gets no link-local address here), what a bridge takes over from its
 //! ports, the move of addresses into a VRF's table, lifetimes, duplicate address detection (an address is

@@ -43,6 +43,8 @@ pub enum Errno {
     NetworkDown,
     /// `ENETUNREACH`.
     NetworkUnreachable,
+    /// `ENOBUFS`.
+    NoBuffers,
     /// `EHOSTUNREACH`.
     HostUnreachable,
     /// `EACCES`.
@@ -74,6 +76,7 @@ impl Errno {
             Self::AddressNotAvailable => 99,
             Self::NetworkDown => 100,
             Self::NetworkUnreachable => 101,
+            Self::NoBuffers => 105,
             Self::HostUnreachable => 113,
         }
     }
@@ -95,6 +98,7 @@ impl Errno {
             Self::AddressNotAvailable => "EADDRNOTAVAIL",
             Self::NetworkDown => "ENETDOWN",
             Self::NetworkUnreachable => "ENETUNREACH",
+            Self::NoBuffers => "ENOBUFS",
             Self::HostUnreachable => "EHOSTUNREACH",
         }
     }

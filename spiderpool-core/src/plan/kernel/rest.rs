@@ -20,10 +20,14 @@ pub(super) fn set_neighbour(
     let observed = journal.side(side);
     let link = present(observed, &neighbour.device)?;
     let is_v6 = Family::of(neighbour.address) == Family::V6;
-    if is_v6 && !super::derived::speaks_v6(observed, link) {
+    let is_proxy = neighbour.state == NeighbourState::Proxy;
+    if is_v6 && is_proxy && link.mtu < super::derived::V6_MTU {
+        return Err(Errno::NoBuffers.because("its link's MTU is too small for IPv6"));
+    }
+    if is_v6 && !is_proxy && !super::derived::speaks_v6(observed, link) {
         return Err(Errno::Invalid.because("IPv6 is disabled on its link"));
     }
-    if neighbour.state != NeighbourState::Proxy && neighbour.mac.is_none() {
+    if !is_proxy && neighbour.mac.is_none() {
         return Err(Errno::Invalid.because("it has no hardware address"));
     }
     if let Some(before) = in_place_of(observed, neighbour).cloned() {

@@ -8,7 +8,7 @@ use super::lookup::rivals;
 use super::reach::{check_v4, check_v6};
 use super::{Errno, KernelRefusal};
 use crate::address::Family;
-use crate::net::{Hop, LinkName, Observed, Route, RouteType, Scope, Side};
+use crate::net::{Hop, Link, Observed, Route, RouteType, Scope, Side};
 
 pub(super) fn add(
     journal: &mut Journal<'_>,
@@ -53,16 +53,15 @@ fn taken(journal: &Journal<'_>, side: Side, route: &Route) -> Result<Route, Kern
     Ok(route)
 }
 
-/// A route as the kernel keeps it: in IPv6 without host bits, and what is dropped leaves by loopback.
+/// A route as it is observed: in IPv6 without host bits; what is dropped leaves by no link, though the
+/// kernel names loopback in IPv6.
 pub(in crate::plan) fn normal(route: &Route) -> Route {
     let mut kept = route.clone();
     if route.family() == Family::V6 {
         kept.destination = route.destination.trunc();
-        if drops(route.kind)
-            && let Ok(loopback) = LinkName::new("lo")
-        {
-            kept.hops = vec![Hop::on(loopback)];
-        }
+    }
+    if drops(route.kind) {
+        kept.hops.clear();
     }
     kept
 }
@@ -82,37 +81,42 @@ fn v4(observed: &Observed, route: &Route) -> Result<(), KernelRefusal> {
     if drops(route.kind) || route.nexthop_id.is_some() {
         return Ok(());
     }
-    check_hops(observed, route)?;
-    let is_local = |ip: IpAddr| observed.addresses.iter().any(|address| address.net.addr() == ip);
-    if route.source.is_some_and(|source| !is_local(source)) {
-        return Err(Errno::Invalid.because("its source is no address of this namespace"));
-    }
     for hop in &route.hops {
+        present(observed, hop)?;
+        let is_narrow = u8::from(route.scope) >= u8::from(Scope::Link);
         match hop.gateway {
-            Some(_) if u8::from(route.scope) >= u8::from(Scope::Link) => {
+            Some(_) if is_narrow => {
                 return Err(Errno::Invalid.because("a route over a gateway is of a wider scope"));
             }
             Some(IpAddr::V4(gateway)) => check_v4(observed, route.table, hop, gateway)?,
             Some(IpAddr::V6(gateway)) => check_v6(observed, route.table, hop, gateway)?,
             None => {}
         }
+        up(observed, route, hop)?;
     }
-    Ok(())
+    check_source(observed, route)
 }
 
 fn v6(observed: &Observed, route: &Route) -> Result<(), KernelRefusal> {
     if drops(route.kind) || route.nexthop_id.is_some() {
         return Ok(());
     }
-    check_hops(observed, route)?;
     for hop in &route.hops {
-        let device = hop.device.as_ref().and_then(|name| observed.links.get(name));
-        if device.is_some_and(|link| !speaks_v6(observed, link)) {
-            return Err(Errno::NoAccess.because("IPv6 is disabled on its link"));
-        }
+        let link = present(observed, hop)?;
         if let Some(IpAddr::V6(gateway)) = hop.gateway {
             check_v6(observed, route.table, hop, gateway)?;
         }
+        if !speaks_v6(observed, link) {
+            return Err(Errno::NoAccess.because("IPv6 is disabled on its link"));
+        }
+        up(observed, route, hop)?;
+    }
+    check_source(observed, route)
+}
+
+fn check_source(observed: &Observed, route: &Route) -> Result<(), KernelRefusal> {
+    if route.hops.is_empty() {
+        return Err(Errno::NoDevice.because("it leaves by no link"));
     }
     let is_own = |ip: IpAddr| observed.addresses.iter().any(|address| address.net.addr() == ip);
     if route.source.is_some_and(|source| !is_own(source)) {
@@ -121,24 +125,17 @@ fn v6(observed: &Observed, route: &Route) -> Result<(), KernelRefusal> {
     Ok(())
 }
 
-/// Each hop leaves by a link that is there and up.
-fn check_hops(observed: &Observed, route: &Route) -> Result<(), KernelRefusal> {
-    if route.hops.is_empty() {
-        return Err(Errno::NoDevice.because("it leaves by no link"));
+/// The link that a hop leaves by.
+fn present<'a>(observed: &'a Observed, hop: &Hop) -> Result<&'a Link, KernelRefusal> {
+    let refused = Errno::NoDevice.because("the link that it leaves by is not there");
+    hop.device.as_ref().and_then(|device| observed.links.get(device)).ok_or(refused)
+}
+
+fn up(observed: &Observed, route: &Route, hop: &Hop) -> Result<(), KernelRefusal> {
+    if present(observed, hop)?.is_up || route.scope == Scope::Host {
+        return Ok(());
     }
-    for hop in &route.hops {
-        let Some(device) = &hop.device else {
-            return Err(Errno::NoDevice.because("it does not say which link it leaves by"));
-        };
-        let link = observed.links.get(device);
-        match link.ok_or(Errno::NoDevice.because("the link that it leaves by is not there"))? {
-            link if !link.is_up && route.scope != Scope::Host => {
-                return Err(Errno::NetworkDown.because("the link that it leaves by is down"));
-            }
-            _ => {}
-        }
-    }
-    Ok(())
+    Err(Errno::NetworkDown.because("the link that it leaves by is down"))
 }
 
 pub(super) fn delete(
