@@ -150,6 +150,8 @@ fn nft_prints_the_table_as_it_is_documented() {
         "type filter hook prerouting priority mangle; policy accept;",
         "iifname \"veth0\" ct state new meta mark set meta mark & 0xffff01ff | 0x00000100 \
          ct mark set ct mark & 0xffff01ff | 0x00000100",
+        "iifname \"veth0\" ct mark & 0x0000ff00 == 0x00000100 \
+         meta mark set meta mark & 0xffff01ff | 0x00000100",
         "}",
         "}",
     ];
@@ -200,7 +202,8 @@ fn a_table_that_nft_made_alike_is_present() {
         "table inet spiderpool { \
            chain prerouting { type filter hook prerouting priority mangle; \
              iifname veth0 ct state new meta mark set meta mark and 0xfffffffe or 1 \
-               ct mark set ct mark and 0xfffffffe or 1 comment \"anybody's\"; }; \
+               ct mark set ct mark and 0xfffffffe or 1 comment \"anybody's\"; \
+             iifname veth0 ct mark and 1 == 1 meta mark set meta mark and 0xfffffffe or 1; }; \
            chain output { type route hook output priority mangle; \
              ct mark and 1 == 1 meta mark set meta mark and 0xfffffffe or 1; }; }",
     );

@@ -31,8 +31,9 @@ pub(super) fn wishes(situation: &Situation<'_>, notes: &mut Vec<Note>) -> Vec<Wi
 ///
 /// Packets of clients beyond the node come in by this link (node ports, an overlay's pods), and the way
 /// back to them, without the mark that only replies carry, is the default route by another link: strict
-/// would drop them. Loose wants some way back, and has it. Where marks count (`src_valid_mark`) the first
-/// packet of a connection is looked up as its reply will be.
+/// would drop them. Loose wants some way back, and has it, but only on a link with an address: on one
+/// without, the kernel is as strict (`fib_validate_source`, `no_addr`). Where marks count
+/// (`src_valid_mark`) each packet of a marked connection is looked up as its reply will be.
 fn of_way_to_node(situation: &Situation<'_>, filter: RpFilter, notes: &mut Vec<Note>) -> Vec<Wish> {
     let link = &situation.ends.pod.link;
     let loosened = match filter {

@@ -229,7 +229,9 @@ fn neighbours_settings_and_marks_print_as_their_commands() {
         Op::AddMarks(marks("veth0")),
         "nft 'create table inet spiderpool; create chain inet spiderpool prerouting \
          { type filter hook prerouting priority mangle; }; add rule inet spiderpool prerouting \
-         iifname \"veth0\" ct state new ct mark set ct mark & 0xfffffffe | 0x1; \
+         iifname \"veth0\" ct state new meta mark set meta mark & 0xfffffffe | 0x1 \
+         ct mark set ct mark & 0xfffffffe | 0x1; add rule inet spiderpool prerouting \
+         iifname \"veth0\" ct mark & 0x1 == 0x1 meta mark set meta mark & 0xfffffffe | 0x1; \
          create chain inet spiderpool output { type route hook output priority mangle; }; \
          add rule inet spiderpool output ct mark & 0x1 == 0x1 \
          meta mark set meta mark & 0xfffffffe | 0x1'",

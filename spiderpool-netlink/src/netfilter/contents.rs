@@ -84,7 +84,7 @@ impl Contents {
                 Chain::hooked("output", "route", 3),
                 Chain::hooked("prerouting", "filter", 0),
             ],
-            rules: vec![restoring(marks.mark), marking(marks)],
+            rules: vec![restoring(marks.mark), marking(marks), keeping(marks)],
         }
     }
 
@@ -191,6 +191,17 @@ fn marking(marks: &Marks) -> Rule {
     ];
     expressions.extend(set(Field::PacketMark, marks.mark));
     expressions.extend(set(Field::ConnectionMark, marks.mark));
+    Rule { chain: "prerouting".into(), expressions }
+}
+
+/// `iifname INPUT ct mark & MASK == VALUE`, then the mark on the packet.
+///
+/// Later packets of a marked connection bear it as the first does: where marks count for the filter of
+/// reverse paths (`src_valid_mark`), each of them is looked up as its reply will be.
+fn keeping(marks: &Marks) -> Rule {
+    let mut expressions =
+        vec![Expression::Load(Field::InputName), Expression::Equal(padded_name(&marks.input))];
+    expressions.extend(restoring(marks.mark).expressions);
     Rule { chain: "prerouting".into(), expressions }
 }
 

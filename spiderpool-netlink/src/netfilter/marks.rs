@@ -47,6 +47,7 @@ pub fn observe_marks(socket: &mut NetfilterSocket) -> Result<Marking, NetlinkFau
 ///     chain prerouting {
 ///         type filter hook prerouting priority mangle;
 ///         iifname INPUT ct state new meta mark set meta mark & ~MASK | VALUE ct mark set ct mark & ~MASK | VALUE
+///         iifname INPUT ct mark & MASK == VALUE meta mark set meta mark & ~MASK | VALUE
 ///     }
 ///     chain output {
 ///         type route hook output priority mangle;
@@ -56,7 +57,8 @@ pub fn observe_marks(socket: &mut NetfilterSocket) -> Result<Marking, NetlinkFau
 /// ```
 ///
 /// A connection is new for its first direction only, so one that the pod itself begins is never
-/// marked by its reply. It takes Linux 5.2: older kernels have no chains of type `route` in `inet`.
+/// marked by its reply. Every packet that comes in by INPUT on a marked connection is marked, for the
+/// filter of reverse paths. It takes Linux 5.2: older kernels have no chains of type `route` in `inet`.
 ///
 /// # Errors
 ///

@@ -234,7 +234,11 @@ impl fmt::Display for Marked<'_> {
         write!(f, "create chain inet {table} prerouting ")?;
         write!(f, "{{ type filter hook prerouting priority mangle; }}; ")?;
         write!(f, "add rule inet {table} prerouting iifname \"{input}\" ct state new ")?;
+        write!(f, "meta mark set meta mark & {rest:#x} | {value:#x} ")?;
         write!(f, "ct mark set ct mark & {rest:#x} | {value:#x}; ")?;
+        write!(f, "add rule inet {table} prerouting iifname \"{input}\" ")?;
+        write!(f, "ct mark & {mask:#x} == {value:#x} ")?;
+        write!(f, "meta mark set meta mark & {rest:#x} | {value:#x}; ")?;
         write!(f, "create chain inet {table} output ")?;
         write!(f, "{{ type route hook output priority mangle; }}; ")?;
         write!(f, "add rule inet {table} output ct mark & {mask:#x} == {value:#x} ")?;

@@ -17,10 +17,11 @@ fn any_marks() -> impl Strategy<Value = Marks> {
         .prop_map(|(name, mark)| Marks { input: LinkName::new(name).unwrap(), mark })
 }
 
-/// The contents as the kernel would list them, chains and rules in an order of its own.
+/// The contents as the kernel would list them, chains in an order of its own.
 fn through_messages(contents: &Contents) -> Contents {
     let chains = contents.chains.iter().rev();
-    let rules = contents.rules.iter().rev();
+    let (output, prerouting) = contents.rules.split_at(1);
+    let rules = prerouting.iter().chain(output);
     Contents::listed(
         chains.map(|chain| Chain::read(&chain.message().attributes).unwrap()).collect(),
         rules.map(|rule| Rule::read(&rule.message().attributes).unwrap()).collect(),
@@ -141,15 +142,17 @@ fn whatever_is_changed_is_no_marks() {
         let mut less = whole.clone();
         less.chains.remove(at);
         changed.push(less);
+        let mut moved = whole.clone();
+        moved.chains[at].priority += 1;
+        changed.push(moved);
+    }
+    for at in 0..3 {
         let mut less = whole.clone();
         less.rules.remove(at);
         changed.push(less);
         let mut more = whole.clone();
         more.rules.insert(at, whole.rules[at].clone());
         changed.push(more);
-        let mut moved = whole.clone();
-        moved.chains[at].priority += 1;
-        changed.push(moved);
         for step in 0..whole.rules[at].expressions.len() {
             let mut other = whole.clone();
             other.rules[at].expressions[step] = Expression::Foreign;
