@@ -29,7 +29,8 @@ pub(super) fn shared(situation: &Situation<'_>, notes: &mut Vec<Note>) -> Vec<Wi
     wishes
 }
 
-/// What the interface's own table has: the node's addresses and, but for the first, the prefixes. The
+/// What the interface's own table has: the node's addresses and the prefixes, so that what its addresses
+/// answer takes the way that the request came by, also where the pod of a service asked. The
 /// first interface of an underlay pod has no table of its own.
 pub(super) fn own(situation: &Situation<'_>, notes: &mut Vec<Note>) -> Vec<Wish> {
     if situation.table == table::MAIN {
@@ -38,9 +39,7 @@ pub(super) fn own(situation: &Situation<'_>, notes: &mut Vec<Note>) -> Vec<Wish>
     let (table, families) = (situation.table, &situation.families);
     let place = Place { table, families, tenure: Tenure::Attachment };
     let mut wishes = addresses(situation, place);
-    if !situation.standing.is_first {
-        wishes.extend(prefixes(situation, situation.configuration, place, notes));
-    }
+    wishes.extend(prefixes(situation, situation.configuration, place, notes));
     wishes
 }
 

@@ -87,11 +87,15 @@ fn overlay_with_a_second_interface() {
         ]
     );
     assert_eq!(world.routes(100), ["default via 169.254.1.1 dev eth0"]);
+    // The prefixes are in the table of the first as in those of later ones, which the reference leaves
+    // out: what a pod of the overlay asks net1 through a service must be answered through the node.
     assert_eq!(
         world.routes(101),
         [
             "default via 10.1.0.1 dev net1",
             "10.1.0.0/16 dev net1 src 10.1.0.5",
+            "10.96.0.0/12 via 172.100.0.2 dev eth0 src 10.244.1.7",
+            "169.254.0.0/16 via 172.100.0.2 dev eth0 src 10.244.1.7",
             "172.100.0.2 dev eth0 src 10.244.1.7",
         ]
     );
