@@ -103,7 +103,6 @@ impl Heard {
     }
 
     /// The JSON that was printed; `null` for nothing.
-    #[must_use]
     #[track_caller]
     pub fn json(&self) -> Value {
         match self.stdout.trim() {
@@ -113,7 +112,6 @@ impl Heard {
     }
 
     /// The error's code, and its message with details; a success fails the test.
-    #[must_use]
     #[track_caller]
     pub fn error(&self) -> (u64, String) {
         assert!(!self.is_well(), "it succeeded: {self:?}");

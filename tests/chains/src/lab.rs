@@ -157,6 +157,10 @@ impl Lab {
             "link add {leg} type veth peer name {port} netns {switch}\n{}",
             legged(leg, addresses)
         ));
+        // A neighbour that has gone is given up soon, so that a reused address is found again.
+        for ip in ["ipv4", "ipv6"] {
+            room.sysctl(&format!("net/{ip}/neigh/{leg}/delay_first_probe_time"), 1);
+        }
         let master = net.map(|net| format!("master br{net} ")).unwrap_or_default();
         self.switch.ip(&format!("link set {port} {master}up"));
     }
@@ -214,7 +218,7 @@ impl Lab {
     pub fn store(&self) -> Store {
         let patience = Patience::Each(Duration::from_secs(60));
         let options = OpenOptions { patience, ..OpenOptions::create() };
-        Store::open(&self.path("store"), options).unwrap()
+        Store::open(self.path("store"), options).unwrap()
     }
 
     /// The addresses that are allocated.
@@ -272,12 +276,13 @@ impl Lab {
     /// Hides the overlay's pods behind the node's address, as overlays do for what leaves the cluster.
     fn hide_overlay(&self) {
         let [v4, v6] = [OVERLAY.prefix(true), OVERLAY.prefix(false)];
+        let uplinks = "{ mgmt0, up0, up1, up2 }";
         nft(
             &self.node,
             &format!(
                 "table inet overlay; delete table inet overlay; table inet overlay {{ chain post {{ \
                  type nat hook postrouting priority srcnat; \
-                 oifname mgmt0 ip saddr {v4} masquerade; oifname mgmt0 ip6 saddr {v6} masquerade; }} }}"
+                 oifname {uplinks} ip saddr {v4} masquerade; oifname {uplinks} ip6 saddr {v6} masquerade; }} }}"
             ),
         );
     }

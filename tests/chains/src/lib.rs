@@ -21,6 +21,7 @@
     clippy::panic,
     clippy::indexing_slicing,
     clippy::missing_panics_doc,
+    clippy::must_use_candidate,
     reason = "a laboratory serves tests only: what cannot be had fails the test that wants it"
 )]
 

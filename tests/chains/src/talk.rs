@@ -82,9 +82,9 @@ impl Drop for Server {
 }
 
 fn nap(error: &std::io::Error) {
-    match error.kind() {
-        ErrorKind::WouldBlock | ErrorKind::ConnectionRefused | ErrorKind::ConnectionAborted => {}
-        _ => eprintln!("a server of the laboratory: {error}"),
+    let usual = [ErrorKind::WouldBlock, ErrorKind::ConnectionRefused, ErrorKind::ConnectionAborted];
+    if !usual.contains(&error.kind()) {
+        eprintln!("a server of the laboratory: {error}");
     }
     std::thread::sleep(NAP);
 }

@@ -125,7 +125,8 @@ fn c00007_a_conflicting_address_is_found_before_the_pod_has_it() {
     let pod = lab.pod();
     let [v4, v6] = NETS[0].both(100);
     lab.peer.ip(&format!("addr add {v4}/24 dev up0"));
-    lab.peer.ip(&format!("addr add {v6}/64 dev up0 nodad"));
+    // Deprecated, so that the peer goes on to speak from its own address.
+    lab.peer.ip(&format!("addr add {v6}/64 dev up0 nodad preferred_lft 0"));
     let addresses =
         pod.attach("eth0", &lab.underlay(0).in_cluster().ipam("enableIPConflictDetection", true));
     assert_eq!(addresses, NETS[0].both(101));
