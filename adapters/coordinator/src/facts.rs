@@ -9,15 +9,15 @@ use thiserror::Error;
 
 /// The pod that is asked about, as far as the runtime says who it is.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct PodName {
+pub struct PodName {
     /// `K8S_POD_NAMESPACE`.
-    pub(crate) namespace: Option<String>,
+    pub namespace: Option<String>,
     /// `K8S_POD_NAME`.
-    pub(crate) name: Option<String>,
+    pub name: Option<String>,
 }
 
 /// Whoever knows the cluster.
-pub(crate) trait Facts {
+pub trait Facts {
     /// What the cluster says about a pod.
     ///
     /// # Errors
@@ -28,21 +28,21 @@ pub(crate) trait Facts {
 /// The cluster's facts cannot be had; trying again may help (CNI code 11).
 #[derive(Debug, Error)]
 #[error("the cluster's facts about pod `{pod}` cannot be had from {from}; is it running?")]
-pub(crate) struct FactsFault {
+pub struct FactsFault {
     /// The pod.
-    pub(crate) pod: String,
+    pub pod: String,
     /// Who was asked.
-    pub(crate) from: &'static str,
+    pub from: &'static str,
     /// What happened.
-    pub(crate) source: Box<dyn Error + Send + Sync>,
+    pub source: Box<dyn Error + Send + Sync>,
 }
 
 /// A node without a cluster: the facts are what the configuration itself says, and the reference's
 /// default where it is silent.
 #[derive(Clone, Debug)]
-pub(crate) struct Configured {
+pub struct Configured {
     /// What the configuration says.
-    pub(crate) said: Draft,
+    pub said: Draft,
 }
 
 impl Facts for Configured {

@@ -12,8 +12,8 @@
 //! | 104 | CHECK: the namespaces are not as recorded; the details list the commands that mend it | after repair |
 //! | 999 | every step was done, and still not all is as planned: a bug; please report it | no |
 
-use crate::facts::FactsFault;
 use spiderpool_cni::{CniError, code};
+use spiderpool_coordinator::facts::FactsFault;
 use spiderpool_core::plan::Plan;
 use spiderpool_host::attachment::{AttachmentFault, RecordFault, SiteFault};
 

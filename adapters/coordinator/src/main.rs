@@ -14,8 +14,6 @@
 //! | GC | takes back what the runtime does not list, and what namespaces left that are gone |
 //! | VERSION | names the versions of the specification |
 
-mod conf;
-mod facts;
 mod failure;
 mod outcome;
 mod session;

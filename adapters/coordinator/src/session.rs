@@ -1,7 +1,7 @@
 //! What every verb needs: configuration, records, deadline, log, and names that have been checked.
 
-use crate::conf::Conf;
 use spiderpool_cni::{Call, CniError, NetConf, code};
+use spiderpool_coordinator::conf::Conf;
 use spiderpool_core::net::LinkName;
 use spiderpool_host::attachment::Records;
 use spiderpool_host::log::Log;

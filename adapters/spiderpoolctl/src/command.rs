@@ -17,6 +17,7 @@ pub(crate) mod import;
 pub(crate) mod ip;
 pub(crate) mod man;
 pub(crate) mod map;
+pub(crate) mod net;
 pub(crate) mod reclaim;
 pub(crate) mod replay;
 pub(crate) mod restore;

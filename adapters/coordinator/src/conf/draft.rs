@@ -18,37 +18,37 @@ pub(crate) const DEFAULT_ROUTE_NIC: &str = "ipam.spidernet.io/default-route-nic"
 
 /// What is said; `None` is unsaid.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Draft {
+pub struct Draft {
     /// `mode`.
-    pub(crate) mode: Option<Mode>,
+    pub mode: Option<Mode>,
     /// `podDefaultCniNic`: the pod's first interface.
-    pub(crate) default_nic: Option<LinkName>,
+    pub default_nic: Option<LinkName>,
     /// `vethLinkAddress`: an address for the pod's end of the pair.
-    pub(crate) veth_address: Option<Ipv4Addr>,
+    pub veth_address: Option<Ipv4Addr>,
     /// `vethMTU`.
-    pub(crate) veth_mtu: Option<VethMtu>,
+    pub veth_mtu: Option<VethMtu>,
     /// `podMACPrefix`.
-    pub(crate) mac_prefix: Option<MacPrefix>,
+    pub mac_prefix: Option<MacPrefix>,
     /// `overlayPodCIDR`.
-    pub(crate) pods: Option<Vec<IpNet>>,
+    pub pods: Option<Vec<IpNet>>,
     /// `serviceCIDR`.
-    pub(crate) services: Option<Vec<IpNet>>,
+    pub services: Option<Vec<IpNet>>,
     /// `hijackCIDR`.
-    pub(crate) hijacked: Option<Vec<IpNet>>,
+    pub hijacked: Option<Vec<IpNet>>,
     /// `policyRoutes`.
-    pub(crate) policy_routes: Option<Vec<PolicyRoute>>,
+    pub policy_routes: Option<Vec<PolicyRoute>>,
     /// `tunePodRoutes`.
-    pub(crate) tunes_routes: Option<bool>,
+    pub tunes_routes: Option<bool>,
     /// `podDefaultRouteNic`.
-    pub(crate) default_route: Option<LinkName>,
+    pub default_route: Option<LinkName>,
     /// `hostRuleTable`.
-    pub(crate) host_table: Option<HostTable>,
+    pub host_table: Option<HostTable>,
     /// `podRPFilter`.
-    pub(crate) rp_filter: Option<Setting<RpFilter>>,
+    pub rp_filter: Option<Setting<RpFilter>>,
     /// `txQueueLen`.
-    pub(crate) tx_queue_length: Option<Setting<u32>>,
+    pub tx_queue_length: Option<Setting<u32>>,
     /// `podNics`: every interface that the pod will have.
-    pub(crate) expected: Option<Vec<LinkName>>,
+    pub expected: Option<Vec<LinkName>>,
 }
 
 /// The keys that a draft is made of.
@@ -121,7 +121,7 @@ impl Draft {
     ///
     /// # Errors
     /// None that can happen: `eth0` is a link's name.
-    pub(crate) fn configuration(&self) -> Result<Configuration, BadLinkName> {
+    pub fn configuration(&self) -> Result<Configuration, BadLinkName> {
         let default_nic = self.default_nic.clone().map_or_else(|| LinkName::new("eth0"), Ok)?;
         let default = Configuration::new(default_nic);
         Ok(Configuration {

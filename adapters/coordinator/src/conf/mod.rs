@@ -12,7 +12,7 @@
 mod draft;
 mod key;
 
-pub(crate) use draft::Draft;
+pub use draft::Draft;
 
 use draft::DEFAULT_ROUTE_NIC;
 use key::{BadKey, Entry, Keys};
@@ -24,7 +24,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 /// Where records are when nothing is said: in memory, since after a reboot every namespace is gone.
-pub(crate) const STATE: &str = "/run/spiderpool/coordinator";
+pub const STATE: &str = "/run/spiderpool/coordinator";
 
 /// How long a verb may take when nothing is said, and at most: runtimes give up after two minutes.
 const TIMEOUT_S: u64 = 90;
@@ -39,17 +39,17 @@ const OTHERS: [&str; 4] = ["capabilities", "logOptions", "stateDir", "timeoutSec
 
 /// The plugin's configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Conf {
+pub struct Conf {
     /// What the configuration says about the pod's networks.
-    pub(crate) draft: Draft,
+    pub draft: Draft,
     /// The directory of records.
-    pub(crate) state: PathBuf,
+    pub state: PathBuf,
     /// How long the whole verb may take.
-    pub(crate) timeout: Duration,
+    pub timeout: Duration,
     /// The log.
-    pub(crate) log: LogFile,
+    pub log: LogFile,
     /// What the log is told about the configuration.
-    pub(crate) remarks: Vec<String>,
+    pub remarks: Vec<String>,
 }
 
 impl Conf {
@@ -57,7 +57,7 @@ impl Conf {
     ///
     /// # Errors
     /// Code 7 for the first value that cannot be used.
-    pub(crate) fn of(conf: &NetConf) -> Result<Self, CniError> {
+    pub fn of(conf: &NetConf) -> Result<Self, CniError> {
         let keys = Keys::of(&conf.rest);
         let log = log(keys)?;
         let draft = Draft::read(keys)?;
@@ -73,7 +73,8 @@ impl Conf {
 
     /// As much of it as a DEL needs: a mistake elsewhere in it refuses ADDs, and must not have the DELs
     /// that follow repeated for ever.
-    pub(crate) fn lenient(conf: &NetConf) -> Self {
+    #[must_use]
+    pub fn lenient(conf: &NetConf) -> Self {
         Self::of(conf).unwrap_or_else(|error| {
             let keys = Keys::of(&conf.rest);
             let state = keys.read("stateDir", directory).ok().flatten();

@@ -1,10 +1,10 @@
 //! ADD: join the interface with its node and with the pod's other interfaces.
 
-use crate::facts::{Configured, Facts, PodName};
 use crate::session::{Session, interface};
 use crate::{failure, outcome};
 use serde_json::Value;
 use spiderpool_cni::{Call, CniError, NetConf, code};
+use spiderpool_coordinator::facts::{Configured, Facts, PodName};
 use spiderpool_core::intend::Mode;
 use spiderpool_host::attachment::{Attached, Subject, Wanted, attach};
 use std::path::PathBuf;

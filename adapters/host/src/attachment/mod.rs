@@ -11,13 +11,17 @@
 //! 2. A failed [`attach()`] leaves both namespaces, and the records, as they were
 //!    (`a_failed_add_leaves_all_as_it_was`).
 //! 3. [`detach()`] succeeds whatever is gone already (`del_works_with_the_namespace_gone`).
-//! 4. What other attachments of the pod need stays (`one_interface_leaves_and_the_other_works`).
+//! 4. [`foresee()`], [`foresee_repair`] and [`look`] change nothing, and make no file
+//!    (`looking_changes_nothing` in `adapters/spiderpoolctl/tests`).
+//! 5. What other attachments of the pod need stays (`one_interface_leaves_and_the_other_works`).
 
 mod attach;
 mod collect;
 mod detach;
 mod drift;
 mod fault;
+mod foresee;
+mod look;
 mod records;
 mod site;
 mod view;
@@ -30,6 +34,8 @@ pub use collect::{Collected, Collection, collect};
 pub use detach::{Detached, Withdrawal, detach};
 pub use drift::{Drift, Renewed, drift, repair};
 pub use fault::{AttachmentFault, NotReady, SiteFault};
+pub use foresee::{Foreseen, foresee, foresee_repair};
+pub use look::{Seen, Sight, look};
 pub use records::{Entry, Kept, RecordFault, Records, Turn};
 pub use site::try_out;
 

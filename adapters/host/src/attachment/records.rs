@@ -138,6 +138,25 @@ impl Records {
         fs::remove_file(&path).map_err(io("remove", &path))
     }
 
+    /// Waits for this container's turn, to look: makes nothing where there is nothing, and gives no turn
+    /// where none can be had, since a look harms nobody.
+    ///
+    /// # Errors
+    /// [`RecordFault::Busy`] when it has not come by `until`.
+    pub fn lock_to_look(
+        &self,
+        container: &str,
+        until: Instant,
+    ) -> Result<Option<Turn>, RecordFault> {
+        if !self.dir.join("locks").is_dir() {
+            return Ok(None);
+        }
+        match self.lock(container, until) {
+            Err(RecordFault::Io { .. }) => Ok(None),
+            turn => turn.map(Some),
+        }
+    }
+
     /// Waits for this container's turn.
     ///
     /// # Errors

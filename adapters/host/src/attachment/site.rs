@@ -65,6 +65,12 @@ impl Site {
         self.stage.observe(&self.focus).map_err(SiteFault::Observe)
     }
 
+    /// The same, with every setting that an intent speaks of.
+    pub(super) fn observe_for(&mut self, intent: &Intent) -> Result<Scene, SiteFault> {
+        view::look_at(&mut self.focus, intent);
+        self.observe()
+    }
+
     /// The steps from what is to what an intent wants, as far as there are namespaces for it.
     pub(super) fn way(
         &self,
@@ -101,8 +107,7 @@ impl Site {
         plan: &Plan,
     ) -> Result<(), AttachmentFault> {
         self.apply(interface, plan)?;
-        view::look_at(&mut self.focus, intent);
-        let scene = self.observe()?;
+        let scene = self.observe_for(intent)?;
         let rest = self.way(interface, &scene, intent)?;
         if rest.is_empty() {
             return Ok(());

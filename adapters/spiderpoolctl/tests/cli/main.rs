@@ -18,13 +18,17 @@ fn manuals_and_completions_are_made() {
         stdout
     };
     for shell in ["bash", "zsh", "fish"] {
-        assert!(ctl(&["completion", shell]).contains("simulate"), "{shell}");
+        let script = ctl(&["completion", shell]);
+        assert!(script.contains("simulate") && script.contains("dry-run"), "{shell}");
     }
     assert!(ctl(&["man"]).contains("audit found leaks"));
     ctl(&["man", "pages"]);
-    for page in
-        ["spiderpoolctl.1", "spiderpoolctl-ip-release.1", "spiderpoolctl-import-host-local.1"]
-    {
+    for page in [
+        "spiderpoolctl.1",
+        "spiderpoolctl-ip-release.1",
+        "spiderpoolctl-net-plan.1",
+        "spiderpoolctl-import-host-local.1",
+    ] {
         let text = std::fs::read_to_string(dir.path().join("pages").join(page)).unwrap();
         assert!(text.contains("audit found leaks") && text.contains("Examples"), "{page}: {text}");
     }
