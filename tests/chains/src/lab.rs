@@ -97,7 +97,8 @@ pub struct Lab {
     pub client: Room,
     /// A host or pod elsewhere in the three nets.
     pub peer: Room,
-    switch: Room,
+    /// What joins the rooms of each net: bridges `br0`, `br1`, `br2`.
+    pub switch: Room,
     pods: AtomicU32,
     home: TempDir,
 }
@@ -106,8 +107,14 @@ impl Lab {
     /// Makes the laboratory, and pools of addresses for each net.
     #[must_use]
     pub fn new() -> Self {
+        Self::around(Room::new("node"))
+    }
+
+    /// As [`new`](Self::new), around a node that is there.
+    #[must_use]
+    pub fn around(node: Room) -> Self {
         let lab = Self {
-            node: Room::new("node"),
+            node,
             far: Room::new("far"),
             client: Room::new("client"),
             peer: Room::new("peer"),

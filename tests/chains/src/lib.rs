@@ -4,7 +4,8 @@
 //! Called by the suites beside it (`tests/`). Nothing here judges a plugin: the laboratory makes
 //! namespaces, calls plugins as a runtime does, sends packets and tells what it saw. Invariants:
 //!
-//! 1. Nothing is changed in the machine's own network namespace; plugins run in the node's.
+//! 1. Nothing is changed in the machine's own network namespace, unless that is a VM made for the tests
+//!    ([`Room::of_the_machine`]); plugins run in the node's.
 //! 2. Whatever a laboratory makes goes with it, also when a test panics.
 //! 3. A packet that takes another way than the promised one is lost: every subnet is behind a router
 //!    that takes from each link only what belongs there (`packets_of_another_subnet_are_lost`).

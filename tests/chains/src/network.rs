@@ -21,7 +21,7 @@ pub struct Network {
     pub name: String,
     /// The version of the CNI specification to speak.
     pub version: String,
-    /// The plugins in their order; the first makes the interface.
+    /// The plugins in their order; the one with an IPAM makes the interface.
     pub plugins: Vec<Value>,
     /// Annotations of the pod that the runtime hands on.
     pub annotations: Value,
@@ -84,11 +84,31 @@ impl Network {
         self
     }
 
-    /// The first plugin with another IPAM key.
+    /// The plugin that makes the interface, with another IPAM key.
     #[must_use]
     pub fn ipam(mut self, key: &str, value: impl Into<Value>) -> Self {
-        self.plugins[0]["ipam"][key] = value.into();
+        self.main()["ipam"][key] = value.into();
         self
+    }
+
+    /// With another plugin that makes the interface, on the same addresses.
+    #[must_use]
+    pub fn made_by(mut self, mut plugin: Value) -> Self {
+        let main = self.main();
+        plugin["ipam"] = main["ipam"].take();
+        *main = plugin;
+        self
+    }
+
+    /// With a plugin before all others, or behind the first so many.
+    #[must_use]
+    pub fn insert(mut self, place: usize, plugin: Value) -> Self {
+        self.plugins.insert(place, plugin);
+        self
+    }
+
+    fn main(&mut self) -> &mut Value {
+        self.plugins.iter_mut().find(|plugin| !plugin["ipam"].is_null()).unwrap()
     }
 
     /// Addresses of these families only.

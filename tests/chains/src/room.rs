@@ -1,10 +1,12 @@
 //! A network namespace that a laboratory makes, and what can be run inside.
 //!
 //! Used by every other module. Invariants: a room's name is no other's; the namespace goes with the
-//! value (`a_room_goes_with_its_value`); programs enter the network namespace and nothing else of it.
+//! value (`a_room_goes_with_its_value`); programs enter the network namespace and nothing else of it;
+//! the machine's own namespace is a room only in a VM of the tier VM.
 
 use spiderpool_netlink::{Namespace, RunError};
 use std::net::IpAddr;
+use std::path::Path;
 use std::process::{Command, Output};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
@@ -12,10 +14,14 @@ use std::time::{Duration, Instant};
 /// How long a packet may take to get through before the way counts as blocked.
 pub const PATIENCE: Duration = Duration::from_secs(10);
 
+/// What every VM of the tier VM has, and nothing else.
+const VM: &str = "/vm/command";
+
 /// A namespace with a name that no other test has.
 #[derive(Debug)]
 pub struct Room {
     name: String,
+    is_machine: bool,
 }
 
 impl Room {
@@ -23,17 +29,37 @@ impl Room {
     /// addresses can be used at once: it is the probes' matter, not the chains'.
     #[must_use]
     pub fn new(role: &str) -> Self {
-        static COUNT: AtomicU32 = AtomicU32::new(0);
-        demand_root();
-        let number = COUNT.fetch_add(1, Ordering::Relaxed);
-        let room = Self { name: format!("sp-ch-{role}-{}-{number}", std::process::id()) };
+        let room = Self { name: own_name(role), is_machine: false };
         ip(&format!("netns add {}", room.name));
-        room.ip("link set lo up");
-        for place in ["default", "all"] {
-            room.sysctl(&format!("net/ipv6/conf/{place}/accept_dad"), 0);
-            room.sysctl(&format!("net/ipv4/conf/{place}/rp_filter"), 0);
-        }
+        room.furnish();
         room
+    }
+
+    /// The machine's own namespace, which alone has the devices that sysfs shows. Only in a VM: its
+    /// settings are changed. Whoever uses it is alone with it; its virtual links go with the value.
+    #[must_use]
+    pub fn of_the_machine(role: &str) -> Self {
+        assert!(Path::new(VM).exists(), "the machine's own namespace is left alone but in a VM");
+        let room = Self { name: own_name(role), is_machine: true };
+        ip(&format!("netns attach {} {}", room.name, std::process::id()));
+        room.furnish();
+        room
+    }
+
+    fn furnish(&self) {
+        self.ip("link set lo up");
+        for place in ["default", "all"] {
+            self.sysctl(&format!("net/ipv6/conf/{place}/accept_dad"), 0);
+            self.sysctl(&format!("net/ipv4/conf/{place}/rp_filter"), 0);
+        }
+    }
+
+    /// The names of its links of a kind.
+    #[must_use]
+    pub fn links(&self, kind: &str) -> Vec<String> {
+        let list = self.ip(&format!("-br link show type {kind}"));
+        let names = list.lines().filter_map(|line| line.split(['@', ' ']).next());
+        names.map(str::to_owned).collect()
     }
 
     /// The namespace's name.
@@ -163,6 +189,9 @@ impl Room {
 
 impl Drop for Room {
     fn drop(&mut self) {
+        if self.is_machine {
+            self.links("veth").iter().for_each(|link| drop(self.ip(&format!("link del {link}"))));
+        }
         // It is gone already where the test deleted it.
         drop(Command::new("ip").args(["netns", "delete", &self.name]).output());
     }
@@ -195,6 +224,14 @@ pub fn ip(arguments: &str) -> String {
     let complaint = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "ip {arguments}: {complaint}");
     String::from_utf8(output.stdout).unwrap()
+}
+
+/// A name that no other room has.
+fn own_name(role: &str) -> String {
+    static COUNT: AtomicU32 = AtomicU32::new(0);
+    demand_root();
+    let number = COUNT.fetch_add(1, Ordering::Relaxed);
+    format!("sp-ch-{role}-{}-{number}", std::process::id())
 }
 
 fn demand_root() {
