@@ -69,6 +69,20 @@ impl<'a> Pod<'a> {
             .env("CNI_ARGS", &arguments(self.room.name(), &self.container))
     }
 
+    /// A call of one plugin of a network with its predecessor's result, for whoever wants to change it
+    /// before it is made.
+    #[must_use]
+    pub fn request(
+        &self,
+        verb: &str,
+        nic: &str,
+        (network, kind): (&Network, &str),
+        previous: Option<&Value>,
+    ) -> Call {
+        let place = (0..network.plugins.len()).find(|place| network.kind(*place) == kind).unwrap();
+        self.call(verb, nic, kind, network.conf(place, previous))
+    }
+
     /// Calls one plugin of a network by itself.
     #[must_use]
     pub fn plugin(&self, verb: &str, nic: &str, network: &Network, kind: &str) -> Heard {
