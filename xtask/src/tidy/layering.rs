@@ -28,7 +28,7 @@ const PLUGINS: [&str; 4] =
 const CORE_MAY_USE: [&str; 3] = ["ipnet", "serde", "thiserror"];
 
 /// Directories whose packages may use the adapters.
-const ABOVE_ADAPTERS: [&str; 5] = ["adapters", "examples", "benches", "xtask", "fuzz"];
+const ABOVE_ADAPTERS: [&str; 6] = ["adapters", "examples", "benches", "tests", "xtask", "fuzz"];
 
 /// What a CNI plugin must not reach; crates of the same family (`tokio-util`) neither.
 const PLUGIN_MUST_NOT_REACH: [&str; 3] = ["tokio", "kube", "clap"];

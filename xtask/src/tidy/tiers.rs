@@ -47,11 +47,13 @@ fn begins(window: &[Token], words: &[&str]) -> bool {
     window.len() >= words.len() && window.iter().zip(words).all(|(token, word)| token.text == *word)
 }
 
-/// Whether the file is part of a test binary that a VM runs: `tests/vm.rs`, `tests/vm_shared/a.rs`.
+/// Whether the file is part of a test binary that a VM runs: `tests/vm.rs`, `tests/vm_shared/a.rs`; the
+/// crate itself may be below another directory of that name.
 fn is_of_vm(path: &Path) -> bool {
-    let mut parts = path.components().map(|part| part.as_os_str());
-    parts.find(|part| *part == "tests");
-    let binary = parts.next().map(|part| Path::new(part).with_extension(""));
+    let parts: Vec<_> = path.components().map(|part| part.as_os_str()).collect();
+    let after = parts.iter().rposition(|part| *part == "tests").map(|last| last + 1);
+    let binary =
+        after.and_then(|next| parts.get(next)).map(|part| Path::new(part).with_extension(""));
     binary.is_some_and(|name| name.to_str().is_some_and(is_ours))
 }
 
@@ -73,7 +75,9 @@ mod tests {
         let text = test("VM tier: needs bonding");
         assert_eq!(lines("a/tests/host.rs", &text), [3]);
         assert_eq!(lines("a/src/vm.rs", &text), [3]);
-        for path in ["a/tests/vm.rs", "a/tests/vm_shared.rs", "a/tests/vm/main.rs"] {
+        for path in
+            ["tests/a/tests/vm.rs", "a/tests/vm.rs", "a/tests/vm_shared.rs", "a/tests/vm/main.rs"]
+        {
             assert!(lines(path, &text).is_empty(), "{path}");
         }
         assert!(lines("a/tests/host.rs", &test("host tier: needs root")).is_empty());
