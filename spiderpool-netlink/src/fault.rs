@@ -48,6 +48,8 @@ impl Errno {
     pub const EIO: Self = Self(libc::EIO);
     /// No host answers there.
     pub const EHOSTUNREACH: Self = Self(libc::EHOSTUNREACH);
+    /// The link, or one that it rests on, is down.
+    pub const ENETDOWN: Self = Self(libc::ENETDOWN);
     /// No route leads there.
     pub const ENETUNREACH: Self = Self(libc::ENETUNREACH);
     /// The address to delete is not there.

@@ -13,7 +13,7 @@ use crate::prerequisites;
 use crate::setup;
 use crate::workspace::Workspace;
 
-use stage::{Nic, Stage};
+use stage::{Nic, Stage, node_addresses};
 
 /// What the demonstration needs of Debian.
 const PACKAGES: [&str; 4] =
@@ -67,7 +67,7 @@ fn prepare(stage: &mut Stage) -> Result<(), Fault> {
 }
 
 fn attach(stage: &mut Stage) -> Result<Vec<Vec<String>>, Fault> {
-    stage.say("Four pods, one of them on both networks: Debian's macvlan asks our plugin by the CNI protocol");
+    stage.say("Four pods, one of them on both networks: Debian's macvlan asks our IPAM, our coordinator follows");
     let results = stage.add(&NICS)?;
     let mut all: Vec<&String> = results.iter().flatten().collect();
     all.sort();
@@ -83,7 +83,14 @@ fn meet(stage: &mut Stage, results: &[Vec<String>]) -> Result<(), Fault> {
             stage.ping(from, address)?;
         }
     }
-    stage.say("CHECK holds store, result and namespace against each other");
+    stage
+        .say("They reach their own node, which macvlan alone forbids: the coordinator joined them");
+    for nic in &NICS {
+        for net in node_addresses(nic.network) {
+            stage.ping(nic.pod, net.split('/').next().unwrap_or_default())?;
+        }
+    }
+    stage.say("CHECK holds store, result, namespace and intent against each other");
     NICS.iter().try_for_each(|nic| stage.check(nic))
 }
 

@@ -23,7 +23,7 @@ use spiderpool_netlink::probe::{
     AnnounceTiming, Announcement, Evidence, Finding, Inquiry, Mac, Occupancy, ProbeFault, Reach,
     Target, ask, tell,
 };
-use spiderpool_netlink::{Namespace, RunError};
+use spiderpool_netlink::{Errno, Namespace, NetlinkFault, RunError};
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -127,13 +127,23 @@ fn inquire(
         return Ok(Outcome::Skipped("it carries its addresses already".to_owned()));
     }
     if !link.is_up {
-        netlink.set_up(inquiry.link).map_err(fault)?;
+        netlink.set_up(inquiry.link).map_err(|source| not_up(inquiry.link, source))?;
     }
     match ask(netlink, &Inquiry { targets: &targets, ..inquiry }) {
         Ok(findings) => Ok(Outcome::Asked(findings)),
         Err(fault @ ProbeFault::NotEthernet { .. }) => Ok(Outcome::Skipped(fault.to_string())),
         Err(fault) => Err(fault),
     }
+}
+
+/// A VLAN's interface does not come up while the link that it rests on is down, which is as good as
+/// no carrier (`vlan_dev_open` in the kernel's `net/8021q/vlan_dev.c`).
+fn not_up(link: &str, source: NetlinkFault) -> ProbeFault {
+    let link = link.to_owned();
+    if source.errno() == Some(Errno::ENETDOWN) {
+        return ProbeFault::NoCarrier { link, waited_ms: 0 };
+    }
+    ProbeFault::Netlink { link, source }
 }
 
 /// The link, if it hears answers. An ipvlan interface is handed only what is sent to an address that
@@ -208,4 +218,20 @@ fn of_probe(fault: &ProbeFault) -> CniError {
 /// The error of an ADD whose address is another's, and why it got no other.
 pub(crate) fn conflict(taken: &Taken<'_>, why: &str) -> CniError {
     CniError::new(CONFLICT, format!("{}; {why}", taken.told()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_vlan_whose_parent_is_down_is_to_be_tried_again() {
+        let code = |errno| {
+            let subject = "set link `eth0` up".to_owned();
+            let refused = NetlinkFault::Refused { subject, errno, text: None, offset: None };
+            of_probe(&not_up("eth0", refused)).code
+        };
+        assert_eq!(code(Errno::ENETDOWN), code::TRY_AGAIN_LATER);
+        assert_eq!(code(Errno::EPERM), code::IO_FAILURE);
+    }
 }

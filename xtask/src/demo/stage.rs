@@ -48,7 +48,8 @@ impl Stage {
     /// # Errors
     /// When a build fails, or the kernel refuses.
     pub(super) fn open(workspace: &Workspace) -> Result<Self, Fault> {
-        let packages = ["--package", "spiderpool-plugin", "--package", "spiderpoolctl"];
+        let names = ["spiderpool-plugin", "spiderpool-coordinator", "spiderpoolctl"];
+        let packages = names.iter().flat_map(|name| ["--package", name]);
         Call::cargo().args(["build", "--bins"]).args(packages).dir(&workspace.root).run()?;
         let sandbox = Sandbox::open()?;
         for network in ["blue", "green"] {
@@ -57,6 +58,9 @@ impl Stage {
             ip(&["link", "add", &end, "type", "veth", "peer", "name", &other])?;
             ip(&["link", "set", &end, "up"])?;
             ip(&["link", "set", &other, "up"])?;
+            for address in node_addresses(network) {
+                ip(&["address", "add", address, "dev", &end, "nodad"])?;
+            }
         }
         Ok(Self {
             store: sandbox.path("store"),
@@ -146,6 +150,8 @@ impl Stage {
     fn add_one(&self, nic: &Nic) -> Result<Value, Fault> {
         let text = self.plugin("ADD", nic, &self.configuration(nic))?;
         let result: Value = serde_json::from_str(&text).map_err(|error| unexpected(&error))?;
+        let text = self.plugin("ADD", nic, &self.coordination(nic, Some(&result)))?;
+        let result: Value = serde_json::from_str(&text).map_err(|error| unexpected(&error))?;
         println!("   ADD {:5} {}: {}", nic.pod, nic.name, nets(&result).join("  "));
         Ok(result)
     }
@@ -159,6 +165,8 @@ impl Stage {
             conf.insert("prevResult".to_owned(), result.clone());
         }
         self.plugin("CHECK", nic, &conf)?;
+        let result = self.results.get(&(nic.pod, nic.name));
+        self.plugin("CHECK", nic, &self.coordination(nic, result))?;
         println!("   CHECK {:5} {}: well", nic.pod, nic.name);
         Ok(())
     }
@@ -169,6 +177,7 @@ impl Stage {
             self.sandbox.call("ip").args(["netns", "delete", nic.pod]).output()?;
             self.pods.remove(at);
         }
+        self.plugin("DEL", nic, &self.coordination(nic, None))?;
         self.plugin("DEL", nic, &self.configuration(nic))?;
         println!("   DEL {:5} {}", nic.pod, nic.name);
         Ok(())
@@ -221,7 +230,21 @@ impl Stage {
         })
     }
 
-    /// Calls macvlan by the CNI protocol (CNI spec 1.0.0, section 2) and gives what it printed.
+    /// What comes behind it in the chain.
+    fn coordination(&self, nic: &Nic, result: Option<&Value>) -> Value {
+        json!({
+            "cniVersion": "1.0.0",
+            "name": nic.network,
+            "type": "coordinator",
+            "mode": "underlay",
+            "serviceCIDR": ["10.233.0.0/18"],
+            "stateDir": self.sandbox.path("coordinator"),
+            "logOptions": {"logFile": self.sandbox.path("coordinator.log")},
+            "prevResult": result,
+        })
+    }
+
+    /// Calls a plugin by the CNI protocol (CNI spec 1.0.0, section 2) and gives what it printed.
     fn plugin(&self, verb: &str, nic: &Nic, conf: &Value) -> Result<String, Fault> {
         let there = self.pods.contains(&nic.pod);
         let netns = if there { format!("/run/netns/{}", nic.pod) } else { String::new() };
@@ -229,7 +252,10 @@ impl Stage {
             "IgnoreUnknown=1;K8S_POD_NAMESPACE=demo;K8S_POD_NAME={0};K8S_POD_UID=uid-of-{0}",
             nic.pod
         );
-        let call = self.sandbox.call(PathBuf::from(CNI_PLUGINS).join("macvlan"));
+        let name = conf.get("type").and_then(Value::as_str).unwrap_or_default();
+        let ours = self.binaries.join(name);
+        let program = if name == "macvlan" { PathBuf::from(CNI_PLUGINS).join(name) } else { ours };
+        let call = self.sandbox.call(program);
         let call =
             call.env("CNI_COMMAND", verb).env("CNI_CONTAINERID", nic.pod).env("CNI_NETNS", netns);
         let call = call.env("CNI_IFNAME", nic.name).env("CNI_ARGS", args);
@@ -244,6 +270,14 @@ impl Stage {
             return Ok(text);
         }
         Err(Fault::Wrong(format!("`{}` ended with {}: {text}", call.line(), output.status)))
+    }
+}
+
+/// The node's own addresses on a network.
+pub(super) fn node_addresses(network: &str) -> [&'static str; 2] {
+    match network {
+        "blue" => ["10.66.0.250/24", "fd00:66::250/64"],
+        _ => ["10.67.0.250/24", "fd00:67::250/64"],
     }
 }
 
@@ -264,7 +298,7 @@ fn addresses(result: &Value) -> Result<Vec<String>, Fault> {
 }
 
 fn unexpected(reason: &impl ToString) -> Fault {
-    Fault::Reply { command: "macvlan ADD".to_owned(), reason: reason.to_string() }
+    Fault::Reply { command: "an ADD".to_owned(), reason: reason.to_string() }
 }
 
 /// Prints a program's output below its command.
