@@ -196,10 +196,11 @@ impl Node {
             interface: &interface,
             until: Instant::now() + Duration::from_secs(30),
         };
+        let netns = self.pod.path();
         let wanted = Wanted {
             subject,
             network: "blue",
-            netns: Path::new(&self.pod.path()),
+            netns: Path::new(&netns),
             configuration: &configuration,
             expected: None,
         };
