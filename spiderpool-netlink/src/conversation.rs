@@ -8,6 +8,9 @@
 //! 2. A message that cannot be read does not end a dump early: the dump is followed to its end, so
 //!    that the socket can be used again, and then it fails (`an_unreadable_message_fails_at_the_end`).
 //! 3. No datagram makes it panic (`hostile_conversations_end`).
+//! 4. Messages are read when all of them are there: the kernel takes a listing that spans several
+//!    datagrams as overtaken if anything changes between two of them, so that time is kept short, and a
+//!    listing that was overtaken is not read at all (`an_interrupted_dump_is_no_answer`).
 
 use netlink_packet_core::{NetlinkDeserializable, NetlinkHeader};
 use netlink_packet_route::RouteNetlinkMessage;
@@ -40,14 +43,14 @@ pub(crate) enum Outcome {
 #[derive(Debug)]
 pub(crate) struct Conversation {
     sequence: u32,
-    messages: Vec<RouteNetlinkMessage>,
+    /// The type and body of each message so far.
+    bodies: Vec<(u16, Vec<u8>)>,
     interrupted: bool,
-    unreadable: Option<String>,
 }
 
 impl Conversation {
     pub(crate) fn new(sequence: u32) -> Self {
-        Self { sequence, messages: Vec::new(), interrupted: false, unreadable: None }
+        Self { sequence, bodies: Vec::new(), interrupted: false }
     }
 
     /// Takes one datagram in, and gives the outcome if that was the last.
@@ -75,33 +78,30 @@ impl Conversation {
             DONE => Some(self.end(last_of_dump(frame))),
             OVERRUN => Some(Outcome::Unreadable("the kernel dropped part of the answer".into())),
             _ => {
-                self.keep(frame);
+                self.bodies.push((frame.kind, frame.body.to_vec()));
                 None
             }
         }
     }
 
-    fn keep(&mut self, frame: &Frame<'_>) {
-        let mut header = NetlinkHeader::default();
-        header.message_type = frame.kind;
-        match RouteNetlinkMessage::deserialize(&header, frame.body) {
-            Ok(message) => self.messages.push(message),
-            Err(error) => {
-                let reason = format!("message of type {}: {error}", frame.kind);
-                self.unreadable.get_or_insert(reason);
-            }
-        }
-    }
-
     fn end(&mut self, answer: Result<Option<No>, String>) -> Outcome {
-        match (answer, self.unreadable.take()) {
-            (Err(reason), _) => Outcome::Unreadable(reason),
-            (Ok(Some(no)), _) => Outcome::Refused(no),
-            (Ok(None), _) if self.interrupted => Outcome::Interrupted,
-            (Ok(None), Some(reason)) => Outcome::Unreadable(reason),
-            (Ok(None), None) => Outcome::Answered(std::mem::take(&mut self.messages)),
+        match answer {
+            Err(reason) => Outcome::Unreadable(reason),
+            Ok(Some(no)) => Outcome::Refused(no),
+            Ok(None) if self.interrupted => Outcome::Interrupted,
+            Ok(None) => match self.bodies.iter().map(read).collect() {
+                Ok(messages) => Outcome::Answered(messages),
+                Err(reason) => Outcome::Unreadable(reason),
+            },
         }
     }
+}
+
+fn read((kind, body): &(u16, Vec<u8>)) -> Result<RouteNetlinkMessage, String> {
+    let mut header = NetlinkHeader::default();
+    header.message_type = *kind;
+    RouteNetlinkMessage::deserialize(&header, body)
+        .map_err(|error| format!("message of type {kind}: {error}"))
 }
 
 #[cfg(test)]

@@ -3,8 +3,8 @@
 //! [`Session`](crate::Session) owns one. A netlink socket belongs for ever to the network namespace
 //! of the thread that opened it. Invariants:
 //!
-//! 1. A listing that was overtaken by changes is read again, at most [`MOST_READINGS`] times
-//!    (`lists_taken_amid_changes_are_whole_or_errors`).
+//! 1. A listing that was overtaken by changes is read again after a pause, at most [`MOST_LISTINGS`]
+//!    times (`lists_taken_amid_changes_are_whole_or_errors`, `pauses_between_listings_grow_and_end`).
 //! 2. A call that a signal interrupted is made again (`calls_are_made_again_after_a_signal`).
 //! 3. No wait for a datagram is longer than [`MOST_WAIT`] (`silence_ends`).
 //! 4. Only the kernel is listened to, not other processes (`other_processes_are_not_listened_to`).
@@ -30,6 +30,14 @@ pub(crate) const MOST_WAIT: Duration = Duration::from_secs(5);
 
 /// How often a listing is read before its changes win.
 pub(crate) const MOST_READINGS: u32 = 8;
+
+/// How often a listing of links, addresses or routes is read before its changes win. While many pods come
+/// at once the node's links change every few milliseconds, and a listing of hundreds of links takes about
+/// as long (`a_hundred_pods_come_and_go_at_once` of the chains met eight in a row).
+pub(crate) const MOST_LISTINGS: u32 = 64;
+
+/// The longest pause before a listing is read again; the first is a 64th of it.
+const MOST_PAUSE: Duration = Duration::from_millis(32);
 
 /// Bytes for one datagram: the kernel fills at most 32 KiB of a listing at once
 /// (`netlink_dump` in `net/netlink/af_netlink.c`); a single object may be larger.
@@ -87,15 +95,15 @@ impl RouteSocket {
         subject: &str,
         message: &RouteNetlinkMessage,
     ) -> Result<Vec<RouteNetlinkMessage>, NetlinkFault> {
-        for _ in 0..MOST_READINGS {
+        for reading in 0..MOST_LISTINGS {
             match self.converse(subject, message.clone(), NLM_F_REQUEST | NLM_F_DUMP)? {
                 Outcome::Answered(messages) => return Ok(messages),
                 Outcome::Refused(no) => return Err(refused(subject, no)),
                 Outcome::Unreadable(reason) => return Err(unreadable(subject, reason)),
-                Outcome::Interrupted => {}
+                Outcome::Interrupted => std::thread::sleep(pause_after(reading)),
             }
         }
-        Err(NetlinkFault::Unsettled { subject: subject.into(), attempts: MOST_READINGS })
+        Err(NetlinkFault::Unsettled { subject: subject.into(), attempts: MOST_LISTINGS })
     }
 
     fn converse(
@@ -144,6 +152,11 @@ impl RouteSocket {
         }
         Ok(sender.port_number() == 0)
     }
+}
+
+/// How long to wait after a reading that was overtaken: twice as long each time, up to [`MOST_PAUSE`].
+fn pause_after(reading: u32) -> Duration {
+    MOST_PAUSE / 64 * (1 << reading.min(6))
 }
 
 pub(crate) fn open_bound(protocol: isize) -> io::Result<Socket> {
@@ -206,6 +219,14 @@ mod tests {
             if left == 0 { Ok("through") } else { Err(io::ErrorKind::Interrupted.into()) }
         });
         assert_eq!(answer.unwrap(), "through");
+    }
+
+    #[test]
+    fn pauses_between_listings_grow_and_end() {
+        let pauses: Vec<Duration> = (0..MOST_LISTINGS).map(pause_after).collect();
+        assert!(pauses.is_sorted() && pauses[0] < Duration::from_millis(1));
+        assert_eq!(pauses.last(), Some(&MOST_PAUSE));
+        assert!(pauses.iter().sum::<Duration>() < Duration::from_secs(3));
     }
 
     #[test]
