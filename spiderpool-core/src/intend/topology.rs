@@ -23,6 +23,21 @@ pub struct Topology {
     pub toward: BTreeMap<IpAddr, IpAddr>,
 }
 
+impl Topology {
+    /// Gives what counts for the pod's other attachments while an interface is on its way out: neither
+    /// its record nor its addresses, which die with the link, and with them every route that names one as
+    /// its source (`what_is_renewed_before_the_first_one_is_gone_outlasts_it`).
+    ///
+    /// Its link and its routes stay: they are there until the plugin that made them is asked.
+    #[must_use]
+    pub fn leaving(mut self, interface: &LinkName) -> Self {
+        self.attachments
+            .retain(|record| record.container != self.container || record.interface != *interface);
+        self.scene.pod.addresses.retain(|address| address.device != *interface);
+        self
+    }
+}
+
 /// An intent, and what goes with it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Intended {

@@ -58,6 +58,19 @@ fn the_first_one_goes_and_the_other_is_renewed() {
     assert_eq!(world.scene.pod.links.keys().map(|name| &**name).collect::<Vec<_>>(), ["lo"]);
 }
 
+/// A chain is taken back from its end: the others are renewed while the link and its addresses are there.
+#[test]
+fn what_is_renewed_before_the_first_one_is_gone_outlasts_it() {
+    for stack in Stack::ALL {
+        let mut world = both(stack, &configuration());
+        world.withdraw("eth0");
+        world.renew_while_leaving("net1", "eth0");
+        delete_link(&mut world.scene, Side::Pod, &name("eth0"));
+        let record = world.record("net1").clone();
+        assert_eq!(missing(&world.scene, &record.intent), Vec::<String>::new(), "{stack:?}");
+    }
+}
+
 #[test]
 fn a_default_route_that_was_taken_comes_back() {
     for stack in Stack::ALL {

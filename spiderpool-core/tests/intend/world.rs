@@ -227,8 +227,17 @@ impl World {
     }
 
     pub(crate) fn renew(&mut self, interface: &str) -> Intended {
+        self.renew_in(&self.topology(interface), interface)
+    }
+
+    /// Renews an attachment while another's interface is on its way out.
+    pub(crate) fn renew_while_leaving(&mut self, interface: &str, leaving: &str) -> Intended {
+        self.renew_in(&self.topology(interface).leaving(&name(leaving)), interface)
+    }
+
+    fn renew_in(&mut self, topology: &Topology, interface: &str) -> Intended {
         let record = self.record(interface).clone();
-        let intended = renew(&self.topology(interface), &record).unwrap();
+        let intended = renew(topology, &record).unwrap();
         self.take(&intended);
         intended
     }

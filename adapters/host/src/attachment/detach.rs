@@ -57,10 +57,11 @@ pub fn detach(records: &Records, withdrawal: &Withdrawal<'_>) -> Result<Detached
         None => withdraw_unrecorded(container, &others, &scene),
     };
     let plan = take_back(&mut site, interface, (&scene, &intent), &mut remarks)?;
-    records.remove(container, interface)?;
+    // A record that is there still has a DEL that was cut short mend the others again.
     if let Some(kept) = kept {
         remarks.extend(others_mended(records, &mut site, &kept.record));
     }
+    records.remove(container, interface)?;
     Ok(Detached { plan, remarks })
 }
 
@@ -96,19 +97,26 @@ fn take_back(
     refused.map_or(Ok(done), Err)
 }
 
-/// What the first attachment shared with the others spoke from its address, so that they are renewed
-/// when it goes. All that can be wrong with them is theirs: the detachment is done.
+/// What attachments share speaks from the default interface's address, and is the first one's otherwise:
+/// the others are renewed when either goes, each again if that fails once. All that can be wrong with them
+/// is theirs: the detachment is done.
 fn others_mended(records: &Records, site: &mut Site, gone: &Record) -> Option<String> {
-    let founder = gone.founder.as_ref().map(|founder| &founder.interface);
-    if !site.has_pod() || founder != Some(&gone.interface) {
+    let founder = gone.founder.as_ref();
+    let is_shared = founder.is_some_and(|founder| {
+        [&founder.interface, &founder.configuration.default_nic].contains(&&gone.interface)
+    });
+    if !site.has_pod() || !is_shared {
         return None;
     }
     let entries = records.of_container(&gone.container).ok()?;
-    let others = entries.iter().filter_map(Entry::kept).map(|kept| &kept.record.interface);
-    let mut faults = others.filter_map(|interface| {
-        let fault = mend(records, site, (&gone.container, interface)).err()?;
-        Some(format!("interface `{interface}` could not be renewed: {}", chain(&fault)))
-    });
+    let all = entries.iter().filter_map(Entry::kept).map(|kept| &kept.record.interface);
+    let mut faults =
+        all.filter(|interface| **interface != gone.interface).filter_map(|interface| {
+            let mut renewed =
+                || mend(records, site, (&gone.container, interface), Some(&gone.interface));
+            let fault = renewed().or_else(|_| renewed()).err()?;
+            Some(format!("interface `{interface}` could not be renewed: {}", chain(&fault)))
+        });
     faults.next()
 }
 

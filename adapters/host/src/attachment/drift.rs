@@ -97,15 +97,17 @@ pub fn repair(
     let Ok(Some(pod)) = pod_if_there(netns, witness) else { return Ok(renewed) };
     let mut site = Site::of_pod(&pod, focus(container, &entries, None))?;
     for interface in entries.iter().filter_map(Entry::kept).map(|kept| &kept.record.interface) {
-        renewed.push(mend(records, &mut site, (container, interface))?);
+        renewed.push(mend(records, &mut site, (container, interface), None)?);
     }
     Ok(renewed)
 }
 
+/// Mends one attachment, as it should be without another one's interface if that is on its way out.
 pub(super) fn mend(
     records: &Records,
     site: &mut Site,
     (container, interface): (&str, &LinkName),
+    leaving: Option<&LinkName>,
 ) -> Result<Renewed, AttachmentFault> {
     // What was mended of the attachments before is in their records.
     let entries = records.of_container(container)?;
@@ -123,8 +125,13 @@ pub(super) fn mend(
         attachments: usable(&entries, &mut Vec::new()),
         expected: None,
     };
+    let scene = topology.scene.clone();
+    let topology = match leaving {
+        Some(leaving) => topology.leaving(leaving),
+        None => topology,
+    };
     let Intended { intent, record, notes } = renew(&topology, &own.record)?;
-    let plan = site.way(interface, &topology.scene, &intent)?;
+    let plan = site.way(interface, &scene, &intent)?;
     if record != own.record {
         records.write(&Kept { record, ..own.clone() })?;
     }
