@@ -31,14 +31,16 @@ fn turn() -> MutexGuard<'static, ()> {
     TURN.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// What a namespace holds, with what a [`Snapshot`] leaves out because packets make it: neighbours of
-/// every state, and the count of connections.
+/// What a [`Snapshot`] leaves out because packets make it: neighbours of every state, but for those that
+/// the node learns on its own uplinks, and the count of connections.
 fn learnt(room: &Room) -> BTreeSet<String> {
     let connections = room.sysctl_value("net/netfilter/nf_conntrack_count");
     let neighbours = room.ip("neigh show") + &room.ip("neigh show proxy");
     // How long ago it was confirmed is not what is held.
     let who = |line: &str| line.split_whitespace().take(3).collect::<Vec<_>>().join(" ");
-    let neighbours = neighbours.lines().map(|line| format!("neighbour {}", who(line)));
+    let is_of_pods = |line: &&str| ![" dev up", " dev mgmt"].iter().any(|dev| line.contains(dev));
+    let neighbours = neighbours.lines().filter(is_of_pods);
+    let neighbours = neighbours.map(|line| format!("neighbour {}", who(line)));
     neighbours.chain([format!("{connections} connections")]).collect()
 }
 
@@ -57,7 +59,7 @@ fn files(directory: &Path) -> BTreeSet<PathBuf> {
 struct Traces {
     rooms: Vec<(Snapshot, BTreeSet<String>)>,
     files: BTreeSet<PathBuf>,
-    namespaces: String,
+    namespaces: BTreeSet<String>,
     mounts: usize,
     locks: usize,
 }
@@ -75,7 +77,7 @@ impl Traces {
         Self {
             rooms: rooms.collect(),
             files: files(&records),
-            namespaces: Lab::namespaces().concat(),
+            namespaces: Lab::namespaces().into_iter().collect(),
             mounts: std::fs::read_to_string("/proc/self/mountinfo").unwrap().lines().count(),
             locks: locks.lines().filter(of_ours).count(),
         }
