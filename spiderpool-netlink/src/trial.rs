@@ -1,7 +1,7 @@
 //! A testing aid: makes the K-th change of this process fail, or ends the process at it.
 //!
 //! Consulted by whatever changes something: [`stage`](crate::stage) for each request, netfilter
-//! transaction and sysctl that is written. In force only if `SPIDERPOOL_TESTING=1` is in the environment
+//! transaction and sysctl that is written, and `rdma` for each request that changes a device. In force only if `SPIDERPOOL_TESTING=1` is in the environment
 //! along with `SPIDERPOOL_FAULT`, which is one of
 //!
 //! * `error:K`: the K-th change is refused with EIO before the kernel hears of it; undoing is not counted
@@ -30,6 +30,19 @@ pub(crate) enum Way {
     Back,
 }
 
+/// What a caller is told of a change that was refused.
+pub(crate) trait Refused {
+    /// The error of a kernel that answered EIO, with the reason in its words.
+    fn refused(subject: &str, text: &str) -> Self;
+}
+
+impl Refused for NetlinkFault {
+    fn refused(subject: &str, text: &str) -> Self {
+        let (subject, text) = (subject.into(), Some(text.into()));
+        Self::Refused { subject, errno: Errno::EIO, text, offset: None }
+    }
+}
+
 /// What happens to which change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Trial {
@@ -42,18 +55,18 @@ static TRIAL: OnceLock<Option<Trial>> = OnceLock::new();
 static COUNT: AtomicU64 = AtomicU64::new(0);
 
 /// Carries out one change, unless the trial has it otherwise.
-pub(crate) fn change<T>(
+pub(crate) fn change<T, E: Refused>(
     subject: &str,
     way: Way,
-    work: impl FnOnce() -> Result<T, NetlinkFault>,
-) -> Result<T, NetlinkFault> {
+    work: impl FnOnce() -> Result<T, E>,
+) -> Result<T, E> {
     let Some(trial) = *TRIAL.get_or_init(of_environment) else { return work() };
     if way == Way::Back && matches!(trial, Trial::Error(_)) {
         return work();
     }
     let number = COUNT.fetch_add(1, Ordering::Relaxed).saturating_add(1);
     if trial == Trial::Error(number) {
-        return Err(refused(subject));
+        return Err(E::refused(subject, "SPIDERPOOL_FAULT is set, for testing"));
     }
     if trial == Trial::KillBefore(number) {
         end();
@@ -63,15 +76,6 @@ pub(crate) fn change<T>(
         end();
     }
     Ok(done)
-}
-
-fn refused(subject: &str) -> NetlinkFault {
-    NetlinkFault::Refused {
-        subject: subject.into(),
-        errno: Errno::EIO,
-        text: Some("SPIDERPOOL_FAULT is set, for testing".into()),
-        offset: None,
-    }
 }
 
 /// Ends the process with nothing cleaned up.
@@ -117,10 +121,9 @@ mod tests {
 
     #[test]
     fn without_a_trial_a_change_is_what_it_does() {
-        assert_eq!(change("add a link", Way::Forth, || Ok(5)), Ok(5));
-        assert_eq!(
-            change("add a link", Way::Back, || Err::<(), _>(refused("x"))),
-            Err(refused("x"))
-        );
+        let refused = NetlinkFault::refused("add a link", "no");
+        assert_eq!(change("add a link", Way::Forth, || Ok::<_, NetlinkFault>(5)), Ok(5));
+        let failed = change("add a link", Way::Back, || Err::<(), _>(refused.clone()));
+        assert_eq!(failed, Err(refused));
     }
 }

@@ -78,9 +78,7 @@ fn physical_function() -> String {
 
 fn function(host: &mut RdmaSocket, physical: &str, number: u32, devices: &[&str]) -> Function {
     let place = PathBuf::from(format!("/sys/class/net/{physical}/device/virtfn{number}"));
-    eventually("a network device on the virtual function", || {
-        !names(place.join("net")).is_empty()
-    });
+    eventually("a network device on the virtual function", || !names(place.join("net")).is_empty());
     let netdev = names(place.join("net")).remove(0);
     let pci = fs::read_link(&place).unwrap().file_name().unwrap().to_str().unwrap().to_owned();
     for name in devices {
@@ -154,20 +152,30 @@ fn present(devices: &[String], name: &str) -> bool {
     devices.iter().any(|device| device == name)
 }
 
-/// Calls the plugin, and gives its exit code and what it printed.
-fn call(verb: &str, container: &str, netns: &str, conf: &Value) -> (i32, Value) {
+/// Calls the plugin, and gives its exit code and what it printed; no code if a signal ended it.
+fn call_with(
+    env: &[(&str, &str)],
+    verb: &str,
+    (container, netns): (&str, &str),
+    conf: &Value,
+) -> (Option<i32>, Value) {
     let mut child = Command::new(PLUGIN)
         .env_clear()
         .envs([("CNI_COMMAND", verb), ("CNI_CONTAINERID", container), ("CNI_NETNS", netns)])
         .envs([("CNI_IFNAME", "net1"), ("CNI_PATH", "/opt/cni/bin")])
+        .envs(env.iter().copied())
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .spawn()
         .unwrap();
     child.stdin.take().unwrap().write_all(conf.to_string().as_bytes()).unwrap();
     let output = child.wait_with_output().unwrap();
-    let printed = serde_json::from_slice(&output.stdout).unwrap_or(Value::Null);
-    (output.status.code().unwrap(), printed)
+    (output.status.code(), serde_json::from_slice(&output.stdout).unwrap_or(Value::Null))
+}
+
+fn call(verb: &str, container: &str, netns: &str, conf: &Value) -> (i32, Value) {
+    let (exit, printed) = call_with(&[], verb, (container, netns), conf);
+    (exit.unwrap(), printed)
 }
 
 fn done(verb: &str, container: &str, netns: &str, conf: &Value) -> Value {
@@ -212,6 +220,47 @@ fn every_device_of_a_function_goes() {
     done("DEL", "c2", &pod.path(), &card.conf(1));
     for name in &card.functions[1].devices {
         assert!(present(&host_devices(), name), "{name}");
+    }
+}
+
+/// The fault tier: every change of ADD and of DEL is refused, or the process is killed before or after it.
+#[test]
+#[ignore = "VM tier: needs RDMA in exclusive mode"]
+fn a_fault_at_any_change_is_mended_by_the_next_del() {
+    let card = Card::new();
+    let pod = Pod::new("faults");
+    let (conf, devices) = (card.conf(1), &card.functions[1].devices);
+    let (who, path) = ("c11", pod.path());
+    let meets = |verb: &str, how: &str, number: usize| {
+        let fault = format!("{how}:{number}");
+        let env = [("SPIDERPOOL_TESTING", "1"), ("SPIDERPOOL_FAULT", fault.as_str())];
+        let (exit, printed) = call_with(&env, verb, (who, &path), &conf);
+        let is_killed = exit.is_none() && how != "error";
+        let is_told = exit == Some(1) && printed.to_string().contains("SPIDERPOOL_FAULT");
+        assert!(exit == Some(0) || is_killed || is_told, "{verb} {fault}: {exit:?} {printed}");
+        exit != Some(0)
+    };
+    let is_home = |after: &str| {
+        done("DEL", who, &path, &conf);
+        let there = host_devices();
+        assert!(devices.iter().all(|name| present(&there, name)), "{after}: {there:?}");
+        assert_eq!(pod.devices(), [""; 0], "{after}");
+        assert_eq!(names(card.records.path()), [".lock"], "{after}");
+    };
+    for how in ["error", "kill", "kill-before"] {
+        for (verb, number) in ["ADD", "DEL"].into_iter().flat_map(|verb| [(verb, 1), (verb, 2)]) {
+            if verb == "DEL" {
+                done("ADD", who, &path, &conf);
+            }
+            assert!(meets(verb, how, number), "{verb} {how}:{number}");
+            is_home(&format!("{verb} {how}:{number}"));
+            done("ADD", who, &path, &conf);
+            assert_eq!(&pod.devices(), devices);
+            done("CHECK", who, &path, &conf);
+            done("DEL", who, &path, &conf);
+        }
+        assert!(!meets("ADD", how, 3), "two devices take two changes");
+        is_home(how);
     }
 }
 

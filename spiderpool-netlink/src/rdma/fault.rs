@@ -61,6 +61,12 @@ impl RdmaFault {
     }
 }
 
+impl crate::trial::Refused for RdmaFault {
+    fn refused(subject: &str, text: &str) -> Self {
+        Self::Refused { subject: subject.into(), errno: Errno::EIO, text: Some(text.into()) }
+    }
+}
+
 fn said(text: Option<&str>) -> String {
     text.map(|text| format!(" (\"{text}\")")).unwrap_or_default()
 }

@@ -37,6 +37,7 @@ use neli::utils::Groups;
 
 use crate::fault::Errno;
 use crate::namespace::Namespace;
+use crate::trial::{self, Way};
 
 pub use fault::RdmaFault;
 pub use message::{RdmaDevice, RdmaLink, SharingMode};
@@ -92,8 +93,7 @@ impl RdmaSocket {
     /// [`RdmaFault::Refused`]; with `EBUSY` while any other network namespace exists.
     pub fn set_sharing_mode(&mut self, mode: SharingMode) -> Result<(), RdmaFault> {
         let request = Request::new(Command::SysSet).mode(mode);
-        self.ask(&format!("set the system's RDMA namespace mode to {mode}"), &request, NlmF::ACK)
-            .map(drop)
+        self.change(&format!("set the system's RDMA namespace mode to {mode}"), &request)
     }
 
     /// The devices of this namespace, sorted by name: `rdma dev`.
@@ -144,7 +144,7 @@ impl RdmaSocket {
         let subject = format!("move RDMA device `{name}` to the namespace at `{path}`");
         let fd = target.as_fd().as_raw_fd();
         let request = Request::new(Command::Set).device(device.index).namespace(fd);
-        self.ask(&subject, &request, NlmF::ACK).map(drop)
+        self.change(&subject, &request)
     }
 
     /// Renames a device of this namespace: `rdma dev set NAME name NEW`.
@@ -155,7 +155,7 @@ impl RdmaSocket {
     pub fn rename_device(&mut self, device: &RdmaDevice, name: &str) -> Result<(), RdmaFault> {
         let subject = format!("rename RDMA device `{}` to `{name}`", device.name);
         let request = Request::new(Command::Set).device(device.index).name(name);
-        self.ask(&subject, &request, NlmF::ACK).map(drop)
+        self.change(&subject, &request)
     }
 
     /// Makes a software device on a network device: `rdma link add NAME type KIND netdev NETDEV`.
@@ -166,7 +166,11 @@ impl RdmaSocket {
     pub fn add_link(&mut self, name: &str, kind: &str, netdev: &str) -> Result<(), RdmaFault> {
         let subject = format!("make RDMA device `{name}` of kind `{kind}` on `{netdev}`");
         let request = Request::new(Command::NewLink).name(name).kind(kind).netdev(netdev);
-        self.ask(&subject, &request, NlmF::ACK).map(drop)
+        self.change(&subject, &request)
+    }
+
+    fn change(&mut self, subject: &str, request: &Request) -> Result<(), RdmaFault> {
+        trial::change(subject, Way::Forth, || self.ask(subject, request, NlmF::ACK).map(drop))
     }
 
     fn ask(
