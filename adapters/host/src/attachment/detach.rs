@@ -99,25 +99,25 @@ fn take_back(
 
 /// What attachments share speaks from the default interface's address, and is the first one's otherwise:
 /// the others are renewed when either goes, each again if that fails once. All that can be wrong with them
-/// is theirs: the detachment is done.
-fn others_mended(records: &Records, site: &mut Site, gone: &Record) -> Option<String> {
+/// is theirs: the detachment is done, and what went wrong is told.
+fn others_mended(records: &Records, site: &mut Site, gone: &Record) -> Vec<String> {
     let founder = gone.founder.as_ref();
     let is_shared = founder.is_some_and(|founder| {
         [&founder.interface, &founder.configuration.default_nic].contains(&&gone.interface)
     });
-    if !site.has_pod() || !is_shared {
-        return None;
-    }
-    let entries = records.of_container(&gone.container).ok()?;
+    let Ok(entries) = records.of_container(&gone.container) else { return Vec::new() };
     let all = entries.iter().filter_map(Entry::kept).map(|kept| &kept.record.interface);
-    let mut faults =
-        all.filter(|interface| **interface != gone.interface).filter_map(|interface| {
-            let mut renewed =
-                || mend(records, site, (&gone.container, interface), Some(&gone.interface));
-            let fault = renewed().or_else(|_| renewed()).err()?;
-            Some(format!("interface `{interface}` could not be renewed: {}", chain(&fault)))
-        });
-    faults.next()
+    let others =
+        all.filter(|interface| site.has_pod() && is_shared && **interface != gone.interface);
+    let mut remarks = Vec::new();
+    for interface in others.cloned().collect::<Vec<_>>() {
+        let who = (gone.container.as_str(), &interface);
+        for _ in 0..2 {
+            let Err(fault) = mend(records, site, who, Some(&gone.interface)) else { break };
+            remarks.push(format!("interface `{interface}` is not renewed: {}", chain(&fault)));
+        }
+    }
+    remarks
 }
 
 fn open(
