@@ -15,7 +15,8 @@ use std::process::ExitCode;
 ///
 /// Works on the embedded store that the CNI plugin `spiderpool` uses: pools, subnets and reservations
 /// go in as the manifests that a cluster would take, and everything that is in the ledger can be
-/// looked at, explained, tried on a copy, audited and given back. All times are in UTC.
+/// looked at, explained, tried on a copy, audited and given back. All times are in UTC. `net` needs no
+/// store: it shows and mends what the CNI plugin `coordinator` makes of pods' networks.
 #[derive(Debug, Parser)]
 #[command(
     name = "spiderpoolctl",

@@ -1,11 +1,12 @@
-//! `spiderpoolctl`: the command line of the embedded store.
+//! `spiderpoolctl`: the command line of the embedded store, and of what pods' networks should hold.
 //!
-//! An adapter: it parses, asks the store, and prints. No rule about an address lives here. One file
-//! under [`command`] for each command; what they share stands beside it.
+//! An adapter: it parses, asks the store or the kernel, and prints. No rule about an address or a route
+//! lives here. One file under [`command`] for each command; what they share stands beside it.
 //!
 //! Invariants:
 //! 1. The exit code says whose fault a failure is ([`failure::Exit`]; `tests/golden`).
-//! 2. Commands that only look open the store read-only (`simulate_leaves_the_store_as_it_is`).
+//! 2. Commands that only look open the store read-only (`simulate_leaves_the_store_as_it_is`), and change
+//!    neither namespaces nor records (`looking_changes_nothing`).
 //! 3. The same store and the same `--now` print the same bytes (`tests/cli/golden.rs`).
 
 mod cli;

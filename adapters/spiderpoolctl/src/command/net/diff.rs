@@ -14,7 +14,7 @@ use spiderpool_core::net::LinkName;
 use spiderpool_core::plan::Plan;
 use spiderpool_host::attachment::{Records, Seen, look};
 use std::collections::BTreeSet;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Show how far pods are from what their networks should hold
 ///
@@ -90,7 +90,7 @@ impl Diff {
         Ok(if is_held { Exit::Done } else { Exit::Refused })
     }
 
-    fn against(&self, config: &PathBuf, container: &str, netns: &str) -> Result<Compared, Failure> {
+    fn against(&self, config: &Path, container: &str, netns: &str) -> Result<Compared, Failure> {
         let configuring = Configuring::read(config)?;
         let netns = target::netns(netns)?;
         let interface = match &self.ifname {
