@@ -23,7 +23,8 @@ mod moment;
 #[cfg(feature = "store")]
 mod sweep;
 
-#[cfg(all(test, feature = "store"))]
+#[cfg(test)]
+#[cfg(feature = "store")]
 mod tests;
 
 pub use moment::{BadClock, moment};
