@@ -11,7 +11,7 @@
 //! 2. A failed [`attach()`] leaves both namespaces, and the records, as they were
 //!    (`a_failed_add_leaves_all_as_it_was`).
 //! 3. [`detach()`] succeeds whatever is gone already (`del_works_with_the_namespace_gone`).
-//! 4. [`foresee()`], [`foresee_repair`] and [`look`] change nothing, and make no file
+//! 4. [`foresee()`], [`foresee_repair`] and [`look()`] change nothing, and make no file
 //!    (`looking_changes_nothing` in `adapters/spiderpoolctl/tests`).
 //! 5. What other attachments of the pod need stays (`one_interface_leaves_and_the_other_works`).
 
