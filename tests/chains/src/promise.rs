@@ -151,6 +151,17 @@ pub fn all(lab: &Lab, pod: &Pod<'_>, addresses: &[IpAddr]) {
     node_port_hides_clients(lab, pod, addresses);
 }
 
+/// The least of all that: two pods of a node, the node, and a service of the other pod. For a kernel on
+/// which each packet is dear; what is beyond it does not depend on what makes the interface.
+#[track_caller]
+pub fn core(lab: &Lab, (pod, own): (&Pod<'_>, &[IpAddr]), (other, others): (&Pod<'_>, &[IpAddr])) {
+    pods_meet(pod, other, others);
+    pod_to_node(lab, pod, own);
+    node_to_pod(lab, pod, own);
+    answers_outside(lab, pod, own);
+    serves(lab, pod, other, others.get(..2).unwrap_or(others));
+}
+
 /// The families of addresses: whether IPv4, for each.
 fn families(addresses: &[IpAddr]) -> Vec<bool> {
     [true, false]

@@ -71,10 +71,12 @@ fn macvlan_on_vlan(lab: &Lab, net: usize) -> Network {
     lab.underlay(net).in_cluster().made_by(main).insert(0, below)
 }
 
-/// ifacer's VLAN on its bond, and ipvlan on the interface that ifacer names.
+/// ifacer's VLAN on its bond, and ipvlan on that. Debian's ipvlan can do without a `master` behind ifacer
+/// but for CHECK, which does not look at the previous result for it.
 fn ipvlan_on_vlan(lab: &Lab, net: usize) -> Network {
+    let main = json!({"type": "ipvlan", "master": format!("sp_bond0.{}", tag(net))});
     let below = bonded(lab, json!({"vlanID": tag(net)}));
-    lab.underlay(net).in_cluster().made_by(json!({"type": "ipvlan"})).insert(0, below)
+    lab.underlay(net).in_cluster().made_by(main).insert(0, below)
 }
 
 /// ipvlan on a NIC of the node.
@@ -83,8 +85,9 @@ fn ipvlan_alone(lab: &Lab) -> Network {
 }
 
 /// Attaches a net to each interface; gives all addresses, those of `eth0` first.
-fn attach(lab: &Lab, pod: &Pod<'_>, network: fn(&Lab, usize) -> Network) -> Vec<Vec<IpAddr>> {
-    NICS.into_iter().enumerate().map(|(net, nic)| pod.attach(nic, &network(lab, net))).collect()
+fn attach(lab: &Lab, pod: &Pod<'_>, network: fn(&Lab, usize) -> Network) -> Vec<IpAddr> {
+    let nics = NICS.into_iter().enumerate();
+    nics.flat_map(|(net, nic)| pod.attach(nic, &network(lab, net))).collect()
 }
 
 /// Has ifacer make what a network rests on, and waits until the kernel is done with it.
@@ -98,8 +101,8 @@ fn prepare(lab: &Lab, pod: &Pod<'_>, network: fn(&Lab, usize) -> Network) {
     }
 }
 
-/// Two pods with two interfaces each keep every promise, and leave nothing.
-fn keeps_every_promise(
+/// Two pods with two interfaces each reach one another, their node and a service, and leave nothing.
+fn joins_pods_node_and_services(
     lab: &Lab,
     of_one: fn(&Lab, usize) -> Network,
     of_other: fn(&Lab, usize) -> Network,
@@ -111,10 +114,7 @@ fn keeps_every_promise(
     let others = attach(lab, &other, of_other);
     let mine = attach(lab, &one, of_one);
     NICS.iter().for_each(|nic| one.check(nic).unwrap());
-    promise::all(lab, &one, &mine.concat());
-    promise::pods_meet(&one, &other, &others.concat());
-    promise::serves(lab, &one, &other, &others[0]);
-    promise::serves_from_afar(lab, &one, NETS[2], &mine[0]);
+    promise::core(lab, (&one, &mine), (&other, &others));
     for pod in [&one, &other] {
         NICS.iter().rev().for_each(|nic| pod.detach(nic));
     }
@@ -125,20 +125,20 @@ fn keeps_every_promise(
 
 #[test]
 #[ignore = "VM tier: needs bonding and 8021q"]
-fn vlan_on_a_bond_and_on_a_nic_keeps_every_promise() {
-    keeps_every_promise(&lab(), vlan_on_bond, vlan_on_trunk);
+fn vlan_on_a_bond_and_on_a_nic_joins_pods_node_and_services() {
+    joins_pods_node_and_services(&lab(), vlan_on_bond, vlan_on_trunk);
 }
 
 #[test]
 #[ignore = "VM tier: needs bonding and 8021q"]
-fn macvlan_on_a_vlan_on_a_bond_keeps_every_promise() {
-    keeps_every_promise(&lab(), macvlan_on_vlan, macvlan_on_vlan);
+fn macvlan_on_a_vlan_on_a_bond_joins_pods_node_and_services() {
+    joins_pods_node_and_services(&lab(), macvlan_on_vlan, macvlan_on_vlan);
 }
 
 #[test]
 #[ignore = "VM tier: needs bonding, 8021q and ipvlan"]
-fn ipvlan_on_a_vlan_on_a_bond_keeps_every_promise() {
-    keeps_every_promise(&lab(), ipvlan_on_vlan, ipvlan_on_vlan);
+fn ipvlan_on_a_vlan_on_a_bond_joins_pods_node_and_services() {
+    joins_pods_node_and_services(&lab(), ipvlan_on_vlan, ipvlan_on_vlan);
 }
 
 #[test]
