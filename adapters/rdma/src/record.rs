@@ -62,7 +62,10 @@ impl Record {
         let (host_name, pod_name) =
             (self.sandbox_rdma_dev_name.clone(), self.container_rdma_dev_name.clone());
         // The reference's names: the sandbox is the host to it in one release, the pod in another.
-        [Moved { host_name, pod_name }].into_iter().filter(|one| !one.host_name.is_empty()).collect()
+        [Moved { host_name, pod_name }]
+            .into_iter()
+            .filter(|one| !one.host_name.is_empty())
+            .collect()
     }
 }
 

@@ -42,17 +42,13 @@ pub(crate) fn names(
 ) -> Vec<Moved> {
     let is_taken = |name: &str| in_pod.iter().any(|device| device.name == name);
     let is_known = |name: &str| is_taken(name) || on_host.iter().any(|device| device.name == name);
-    let free = |name: &str| {
-        (1_u32..).map(|number| format!("{name}_{number}")).find(|new| !is_known(new))
-    };
+    let free =
+        |name: &str| (1_u32..).map(|number| format!("{name}_{number}")).find(|new| !is_known(new));
     let chosen = |name: &String| match is_taken(name) {
         false => name.clone(),
         true => free(name).unwrap_or_else(|| name.clone()),
     };
-    wanted
-        .iter()
-        .map(|name| Moved { host_name: name.clone(), pod_name: chosen(name) })
-        .collect()
+    wanted.iter().map(|name| Moved { host_name: name.clone(), pod_name: chosen(name) }).collect()
 }
 
 /// The devices of a pod's namespace.
@@ -124,11 +120,7 @@ fn pull(here: &Namespace, devices: &[Moved]) -> Result<(), RdmaFault> {
     outcome
 }
 
-fn rename(
-    host: &mut RdmaSocket,
-    device: RdmaDevice,
-    name: &str,
-) -> Result<RdmaDevice, RdmaFault> {
+fn rename(host: &mut RdmaSocket, device: RdmaDevice, name: &str) -> Result<RdmaDevice, RdmaFault> {
     if device.name != name {
         host.rename_device(&device, name)?;
     }

@@ -115,8 +115,7 @@ fn give_back(netns: Option<&Path>, record: &Record) -> Result<(), CniError> {
         Err(fault) => return Err(failure::io(&fault)),
     };
     let pod = match netns.map(Namespace::by_path) {
-        None
-        | Some(Err(BadNamespace::Missing { .. } | BadNamespace::NotANamespace { .. })) => None,
+        None | Some(Err(BadNamespace::Missing { .. } | BadNamespace::NotANamespace { .. })) => None,
         Some(Ok(pod)) => Some(pod),
         Some(Err(error)) => return Err(CniError::caused_by(code::BAD_NETNS, &error)),
     };
@@ -158,9 +157,9 @@ fn gc(net: &NetConf) -> Result<(), CniError> {
     let records = open(&conf.records)?;
     let mut outcome = Ok(());
     for record in records.of_network(&net.name).map_err(|error| failure::io(&error))? {
-        let is_valid = valid.iter().any(|one| {
-            one.container_id == record.container && one.ifname == record.interface
-        });
+        let is_valid = valid
+            .iter()
+            .any(|one| one.container_id == record.container && one.ifname == record.interface);
         if is_valid {
             continue;
         }
