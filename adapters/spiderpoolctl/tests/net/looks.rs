@@ -47,6 +47,7 @@ fn looking_changes_nothing() {
     assert_eq!(node.snapshot(), before);
     assert!(!node.state().exists(), "a look made a directory");
     node.attach();
+    node.settled();
     node.pod.ip("rule del pref 1000");
     let before = node.snapshot();
     for look in ["diff", "explain --container ID", "repair --container ID --dry-run"] {
