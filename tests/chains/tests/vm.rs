@@ -39,7 +39,7 @@ fn lab() -> Lab {
 }
 
 /// The bond of the first two trunks, with these other keys of `ifacer`.
-fn bonded(lab: &Lab, keys: Value) -> Value {
+fn bonded(lab: &Lab, keys: &Value) -> Value {
     let mut conf = json!({
         "type": "ifacer", "interfaces": ["trunk0", "trunk1"], "lockPath": lab.path("ifacer.lock"),
         "bond": {"mode": "active-backup", "options": "miimon=50"},
@@ -51,7 +51,7 @@ fn bonded(lab: &Lab, keys: Value) -> Value {
 /// ifacer's bond, and Debian's vlan on it.
 fn vlan_on_bond(lab: &Lab, net: usize) -> Network {
     let main = json!({"type": "vlan", "master": "sp_bond0", "vlanId": tag(net)});
-    lab.underlay(net).in_cluster().made_by(main).insert(0, bonded(lab, json!({})))
+    lab.underlay(net).in_cluster().made_by(main).insert(0, bonded(lab, &json!({})))
 }
 
 /// The third trunk, and Debian's vlan on it: a tag can be used once on each parent.
@@ -67,7 +67,7 @@ fn vlan_on_trunk(lab: &Lab, net: usize) -> Network {
 fn macvlan_on_vlan(lab: &Lab, net: usize) -> Network {
     let main =
         json!({"type": "macvlan", "master": format!("sp_bond0.{}", tag(net)), "mode": "bridge"});
-    let below = bonded(lab, json!({"vlanID": tag(net)}));
+    let below = bonded(lab, &json!({"vlanID": tag(net)}));
     lab.underlay(net).in_cluster().made_by(main).insert(0, below)
 }
 
@@ -75,7 +75,7 @@ fn macvlan_on_vlan(lab: &Lab, net: usize) -> Network {
 /// but for CHECK, which does not look at the previous result for it.
 fn ipvlan_on_vlan(lab: &Lab, net: usize) -> Network {
     let main = json!({"type": "ipvlan", "master": format!("sp_bond0.{}", tag(net))});
-    let below = bonded(lab, json!({"vlanID": tag(net)}));
+    let below = bonded(lab, &json!({"vlanID": tag(net)}));
     lab.underlay(net).in_cluster().made_by(main).insert(0, below)
 }
 
