@@ -8,6 +8,7 @@
 #![cfg(test)]
 
 use serde_json::json;
+use spiderpool_chains::lab::NETS;
 use spiderpool_chains::pod::Memory;
 use spiderpool_chains::snapshot::Snapshot;
 use spiderpool_chains::{Lab, Network, Pod, Room, eventually, promise};
@@ -87,13 +88,15 @@ fn physical_function() -> String {
 fn function(lab: &Lab, physical: &str, number: usize) -> Function {
     let place = PathBuf::from(format!("/sys/class/net/{physical}/device/virtfn{number}"));
     eventually("a network device on the virtual function", || net_device(&place).is_some());
+    // host-device keeps the name in the alias, and leaves it there.
+    let device = net_device(&place).unwrap();
+    lab.node.ip(&format!("link set {device} alias {device}"));
     let pci = fs::read_link(&place).unwrap().file_name().unwrap().to_str().unwrap().to_owned();
     let rdma = format!("mlx5_{}", number + 2);
     eventually("the end of the last test's pods", || {
         devices(&lab.node).contains(&rdma) || names(place.join("infiniband")).is_empty()
     });
     if !devices(&lab.node).contains(&rdma) {
-        let device = net_device(&place).unwrap();
         lab.node.sh(&format!("rdma link add {rdma} type fakerdma netdev {device}"));
     }
     Function { pci, rdma }
@@ -154,8 +157,10 @@ fn a_pod_that_is_gone_gave_its_function_back() {
     for nic in ["net1", "eth0"] {
         gone.detach_as(nic, Memory::None);
     }
-    assert_eq!((lab.allocated().len(), lab.records().len()), (0, 0));
-    assert_eq!(names(lab.path("rdma")), [".lock"]);
+    assert_eq!((names(lab.path("rdma")), lab.records()), (vec![".lock".to_owned()], vec![]));
+    // Debian's host-device asks no IPAM once the namespace is gone: reclaiming is left with eth0's.
+    assert_eq!(lab.allocated().len(), 2);
+    assert!(lab.allocated().iter().all(|address| NETS[0].contains(*address)));
     // Whatever the kernel calls it by now, the next pod can have it.
     let addresses = card.attach(&next, 0);
     assert_eq!(devices(&next.room), [card.functions[0].rdma.clone()]);
@@ -175,6 +180,6 @@ fn a_chain_that_fails_behind_rdma_gives_all_back() {
     let failed = pod.try_attach("eth0", &network).unwrap_err();
     assert_eq!(failed.kind, "tuning", "{failed:?}");
     assert!(card.is_whole());
-    before.iter().for_each(|(room, snapshot)| snapshot.comes_back_in(room));
+    before.iter().for_each(|(room, snapshot)| snapshot.holds_in(room));
     assert_eq!((lab.allocated().len(), lab.records().len()), (0, 0));
 }
