@@ -13,5 +13,7 @@
 pub mod chance;
 pub mod counted;
 pub mod filled;
+pub mod joined;
+pub mod laboratory;
 pub mod plugin;
 pub mod pod;
