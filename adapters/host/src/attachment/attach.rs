@@ -75,9 +75,11 @@ pub fn attach(records: &Records, wanted: &Wanted<'_>) -> Result<Attached, Attach
         give_up(records, &mut site, (&entries, &kept.record), &fault);
         return Err(fault);
     }
-    let held = site.observe()?.pod;
-    let mac = held.links.get(interface).and_then(|link| link.mac.clone());
+    let mac_in = |pod: &Observed| pod.links.get(interface).and_then(|link| link.mac.clone());
+    let mut mac = mac_in(&topology.scene.pod);
     if changes_mac(&plan, interface) {
+        let held = site.observe()?.pod;
+        mac = mac_in(&held);
         remarks.extend(announce(&pod, wanted.subject, &held).err());
     }
     Ok(Attached { plan, notes, mac, round_trips: site.round_trips(), remarks })
