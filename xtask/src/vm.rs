@@ -62,7 +62,7 @@ pub(crate) struct Settings {
     #[arg(long, global = true, env = "SPIDERPOOL_VM_MEMORY", default_value_t = 1024)]
     memory: u32,
     /// Seconds after which a VM is ended
-    #[arg(long, global = true, env = "SPIDERPOOL_VM_TIMEOUT", default_value_t = 300)]
+    #[arg(long, global = true, env = "SPIDERPOOL_VM_TIMEOUT", default_value_t = 600)]
     timeout: u32,
     /// Keep what the kernel prints in this file
     #[arg(long, global = true, env = "SPIDERPOOL_VM_CONSOLE", value_name = "FILE")]
