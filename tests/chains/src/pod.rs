@@ -13,6 +13,11 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
+/// How often a DEL is asked again that was told to come back.
+const PATIENCE: usize = 3;
+/// The error code for that (CNI spec 1.1.0, section 5).
+const TRY_AGAIN_LATER: u64 = 11;
+
 /// A namespace that chains give interfaces to.
 #[derive(Debug)]
 pub struct Pod<'a> {
@@ -172,7 +177,8 @@ impl<'a> Pod<'a> {
         self.attached.borrow_mut().remove(nic);
     }
 
-    /// Sends DEL along a chain, backwards; every plugin must succeed.
+    /// Sends DEL along a chain, backwards; every plugin must succeed. As a runtime does, it asks again a
+    /// plugin that was busy: a hundred pods that go at once wait for the disk.
     #[track_caller]
     pub fn delete(&self, nic: &str, network: &Network, result: Option<&Value>, memory: Memory) {
         for place in (0..network.plugins.len()).rev() {
@@ -182,7 +188,13 @@ impl<'a> Pod<'a> {
             if memory == Memory::None {
                 call = call.env("CNI_NETNS", "");
             }
-            let heard = call.send(&self.lab.node);
+            let mut heard = call.send(&self.lab.node);
+            for _ in 0..PATIENCE {
+                if heard.is_well() || heard.error().0 != TRY_AGAIN_LATER {
+                    break;
+                }
+                heard = call.send(&self.lab.node);
+            }
             assert!(heard.is_well(), "DEL of {nic} by {kind}: {heard:?}");
         }
     }
