@@ -191,15 +191,26 @@ impl Namespace {
         self.inside(Session::here)
     }
 
-    /// Does something on a thread that enters this namespace and ends there, without a session.
+    /// Does something on a thread that enters this namespace and ends there, without a session; on the
+    /// caller's own thread if it is here already.
     pub(crate) fn inside<T: Send>(
         &self,
         work: impl FnOnce() -> Result<T, NetlinkFault> + Send,
     ) -> Result<T, NetlinkFault> {
+        if self.is_here() {
+            return work();
+        }
         on_a_thread(self.file.as_fd(), work).map_err(|failure| {
             let reason = failure.into_run_error::<NetlinkFault>(self).to_string();
             NetlinkFault::NotInside { reason }
         })?
+    }
+
+    /// Whether the calling thread is in this namespace; both live, so their numbers tell them apart.
+    fn is_here(&self) -> bool {
+        std::fs::metadata("/proc/thread-self/ns/net").is_ok_and(|here| {
+            (here.dev(), here.ino()) == (self.identity.device, self.identity.inode)
+        })
     }
 
     fn given(&self) -> String {
@@ -334,6 +345,13 @@ mod tests {
             Namespace::by_path(&missing).unwrap_err(),
             BadNamespace::Missing { given: missing.display().to_string() }
         );
+    }
+
+    #[test]
+    fn what_is_done_here_needs_no_thread() {
+        let here = Namespace::here().unwrap();
+        let thread = here.inside(|| Ok(thread::current().id())).unwrap();
+        assert_eq!(thread, thread::current().id());
     }
 
     #[test]
