@@ -120,7 +120,8 @@ impl<'a> Ipam<'a> {
         let control = workspace.binary("spiderpoolctl");
         let ipam = Self { choice, sandbox, state, directory, control };
         if choice == Choice::Spiderpool {
-            let packages = ["--package", "spiderpool-plugin", "--package", "spiderpoolctl"];
+            let names = ["spiderpool-plugin", "spiderpool-coordinator", "spiderpoolctl"];
+            let packages = names.iter().flat_map(|name| ["--package", name]);
             Call::cargo().args(["build", "--bins"]).args(packages).dir(&workspace.root).run()?;
             let pools = sandbox.file("pools.yaml", &[FIRST, SECOND].map(Net::pools).concat())?;
             ipam.control().args(["apply", "-f"]).arg(pools).output()?;

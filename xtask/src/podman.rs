@@ -1,4 +1,5 @@
-//! The tier `podman`: a container runtime of every day with our IPAM under its bridge.
+//! The tier `podman`: a container runtime of every day with our IPAM under its bridge, and a second
+//! network of macvlan with our coordinator behind it.
 //!
 //! Owns a private podman (4.3 is Debian's) with its CNI backend: configuration, storage, image and
 //! networks live in a [`Sandbox`]. podman sends ADD and DEL, CNI_ARGS in random order, and DEL without
@@ -17,6 +18,10 @@ use crate::sandbox::Sandbox;
 use crate::steps::Steps;
 use crate::tiers::Report;
 use crate::workspace::Workspace;
+
+/// The link that the second network rests on, and the end of the node's address there.
+const PARENT: &str = "spmv0";
+const NODE: &str = "250";
 
 const IMAGE: &str = "localhost/spiderpool-test:busybox";
 
@@ -65,8 +70,10 @@ impl<'a> Podman<'a> {
         }
         let containers = sandbox.file("containers.conf", &containers_conf(sandbox, ipam))?;
         let storage = sandbox.file("storage.conf", &storage_conf(sandbox))?;
-        for (net, bridge) in [(FIRST, "spbr0"), (SECOND, "spbr1")] {
-            let list = network(net, bridge, ipam);
+        parent(sandbox)?;
+        let state = sandbox.path("coordinator");
+        let joined = joined(ipam, &state, &sandbox.path("coordinator.log"));
+        for (net, list) in [(FIRST, network(FIRST, "spbr0", ipam)), (SECOND, joined)] {
             sandbox.file(&format!("networks/{}.conflist", net.name), &list)?;
         }
         let podman = Self { sandbox, containers, storage };
@@ -84,20 +91,28 @@ impl<'a> Podman<'a> {
 
     /// The story that the tier tells, a step for each sentence.
     fn scenario(&self, steps: &mut Steps, ipam: &Ipam<'_>) {
-        let story: [Sentence<'_>; 9] = [
+        let story: [Sentence<'_>; 6] = [
             ("container a runs", &|| self.start("a", &[FIRST])),
             ("container b runs with two interfaces", &|| self.start("b", &[FIRST, SECOND])),
             ("three interfaces hold six addresses", &|| ipam.expect_allocated(6)),
             ("a reaches b over IPv4", &|| self.ping("a", "b", "IPAddress", FIRST.v4)),
             ("a reaches b over IPv6", &|| self.ping("a", "b", "GlobalIPv6Address", FIRST.v6)),
             ("b reaches a over IPv4", &|| self.ping("b", "a", "IPAddress", FIRST.v4)),
+        ];
+        // host-local is there to try this harness alone: nothing of ours joins the containers then.
+        let joined: [Sentence<'_>; 2] = [
+            ("b reaches its node beside macvlan over IPv4", &|| self.ping_node("b", SECOND.v4)),
+            ("b reaches its node beside macvlan over IPv6", &|| self.ping_node("b", SECOND.v6)),
+        ];
+        let end: [Sentence<'_>; 3] = [
             ("the containers stop", &|| {
                 self.call(&["stop", "--time", "0", "a", "b"]).output().map(drop)
             }),
             ("every address came back", &|| ipam.expect_allocated(0)),
             ("a container that cannot start holds nothing", &|| self.start_in_vain(ipam)),
         ];
-        for (name, work) in story {
+        let joined = joined.iter().filter(|_| ipam.plugin() == "spiderpool");
+        for (name, work) in story.iter().chain(joined).chain(&end) {
             if steps.step(name, work).is_none() {
                 return;
             }
@@ -134,6 +149,12 @@ impl<'a> Podman<'a> {
         let ping = ["exec", from, BUSYBOX, "ping", "-c", "1", "-W", "5", address];
         self.call(&ping).output().map(drop)
     }
+
+    fn ping_node(&self, from: &str, prefix: &str) -> Result<(), Fault> {
+        let address = format!("{prefix}{NODE}");
+        let ping = ["exec", from, BUSYBOX, "ping", "-c", "3", "-W", "5", &address];
+        self.call(&ping).output().map(drop)
+    }
 }
 
 impl Drop for Podman<'_> {
@@ -166,6 +187,31 @@ fn network(net: Net, bridge: &str, ipam: &Ipam<'_>) -> String {
         "ipam": ipam.configuration(net),
     });
     json!({ "cniVersion": "0.4.0", "name": net.name, "plugins": [plugin] }).to_string()
+}
+
+/// macvlan on the parent, and with our own IPAM our coordinator behind it.
+fn joined(ipam: &Ipam<'_>, state: &Path, log: &Path) -> String {
+    let main = json!({ "type": "macvlan", "master": PARENT, "ipam": ipam.configuration(SECOND) });
+    let coordinator = json!({
+        "type": "coordinator", "stateDir": state, "logOptions": { "logFile": log },
+    });
+    let plugins = match ipam.plugin() {
+        "spiderpool" => vec![main, coordinator],
+        _ => vec![main],
+    };
+    json!({ "cniVersion": "0.4.0", "name": SECOND.name, "plugins": plugins }).to_string()
+}
+
+/// One end of a pair, with the node's addresses: what macvlan rests on cannot be reached from it.
+fn parent(sandbox: &Sandbox) -> Result<(), Fault> {
+    let peer = format!("{PARENT}-peer");
+    let (v4, v6) = (format!("{}{NODE}/24", SECOND.v4), format!("{}{NODE}/64", SECOND.v6));
+    let ip = |words: &[&str]| sandbox.call("ip").args(words).output().map(drop);
+    ip(&["link", "add", PARENT, "type", "veth", "peer", "name", &peer])?;
+    ip(&["link", "set", PARENT, "up"])?;
+    ip(&["link", "set", &peer, "up"])?;
+    ip(&["address", "add", &v4, "dev", PARENT])?;
+    ip(&["address", "add", &v6, "dev", PARENT, "nodad"])
 }
 
 fn containers_conf(sandbox: &Sandbox, ipam: &Ipam<'_>) -> String {
