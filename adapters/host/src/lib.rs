@@ -18,6 +18,7 @@
 
 pub mod attachment;
 pub mod log;
+pub mod plugin;
 
 mod moment;
 #[cfg(feature = "store")]

@@ -4,6 +4,7 @@
 //! writes to a file. A line is one `write(2)` to a file opened for appending, so lines of processes
 //! never mix. Logging never fails a verb.
 
+use serde::Deserialize;
 use std::fmt::Display;
 use std::fs::{self, File, OpenOptions};
 use std::io::Write;
@@ -11,7 +12,8 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// How much is logged.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq, PartialOrd, Ord)]
+#[serde(rename_all = "lowercase")]
 pub enum Level {
     /// Every decision with its reasons.
     Debug,

@@ -23,23 +23,8 @@ mod lock;
 mod node;
 mod verb;
 
-use std::io::{Read, Write};
 use std::process::ExitCode;
 
-use spiderpool_cni::{CniError, MAX_STDIN_BYTES, SpecVersion, code, receive, serve};
-
 fn main() -> ExitCode {
-    let mut stdin = Vec::new();
-    let limit = u64::try_from(MAX_STDIN_BYTES).unwrap_or(u64::MAX).saturating_add(1);
-    let read = std::io::stdin().lock().take(limit).read_to_end(&mut stdin);
-    let read = read.map_err(|error| CniError::caused_by(code::IO_FAILURE, &error));
-    let reply = serve(SpecVersion::asked_in(&stdin), || {
-        read?;
-        verb::run(receive(std::env::vars_os(), &stdin)?)
-    });
-    let mut stdout = std::io::stdout().lock();
-    match stdout.write_all(&reply.stdout).and_then(|()| stdout.flush()) {
-        Ok(()) => ExitCode::from(reply.exit),
-        Err(_) => ExitCode::FAILURE,
-    }
+    spiderpool_host::plugin::run(verb::run)
 }

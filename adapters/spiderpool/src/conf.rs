@@ -7,6 +7,7 @@
 use serde::Deserialize;
 use spiderpool_cni::{CniError, NetConf, code};
 use spiderpool_core::request::FamilyPolicy;
+use spiderpool_host::log::{Level, LogFile};
 use spiderpool_netlink::probe::{ConflictTiming, GatewayTiming, Timing};
 use std::fmt::Display;
 use std::num::NonZeroU32;
@@ -113,23 +114,18 @@ pub(crate) enum OwnerKind {
     Name,
 }
 
-/// How much is logged.
-#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq, PartialOrd, Ord)]
-#[serde(rename_all = "lowercase")]
-pub(crate) enum Level {
-    /// Every decision with its reasons.
-    Debug,
-    /// What was given and taken back.
-    Info,
-    /// What was wrong but could be worked around.
-    Warn,
-    /// What failed.
-    Error,
-    /// Nothing.
-    Off,
-}
-
 impl Ipam {
+    /// Where the log is, and how much of it is kept.
+    pub(crate) fn log_file(&self) -> LogFile {
+        LogFile {
+            path: self.log_file_path.clone(),
+            level: self.log_level,
+            max_size: self.log_file_max_size,
+            max_age: self.log_file_max_age,
+            max_count: self.log_file_max_count,
+        }
+    }
+
     /// The `ipam` object of a configuration; without one, the defaults.
     ///
     /// # Errors

@@ -2,10 +2,10 @@
 
 use crate::conf::Ipam;
 use crate::failure;
-use crate::log::Log;
 use spiderpool_cni::{Call, CniError, NetConf, code};
 use spiderpool_core::moment::Moment;
 use spiderpool_core::name::Name;
+use spiderpool_host::log::Log;
 use spiderpool_store::{JournalLimits, OpenOptions, Patience, Store, StoreError};
 use std::time::Instant;
 
@@ -43,7 +43,7 @@ impl Session {
             "verb={verb} network={} container={container} interface={interface}",
             conf.name
         );
-        let log = Log::open(&ipam, subject);
+        let log = Log::open(&ipam.log_file(), subject);
         let network = name(&conf.name)?;
         let end = started.checked_add(ipam.timeout());
         let patience = end.map_or(Patience::Each(ipam.timeout()), Patience::Until);
