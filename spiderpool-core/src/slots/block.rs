@@ -13,6 +13,7 @@
 //!    (`a_forged_image_is_refused`).
 
 mod image;
+mod sheet;
 mod text;
 
 use super::BlockSize;
@@ -20,6 +21,7 @@ use crate::owner::{Holder, Placement, Stage};
 pub use image::BadBlock;
 use image::Image;
 use serde::{Deserialize, Serialize};
+pub use sheet::{Held, Sheet, Slot};
 use std::ops::Range;
 use text::Text;
 

@@ -15,7 +15,7 @@ mod index;
 mod permutation;
 
 pub(crate) use block::Stamp;
-pub use block::{Allocation, BadBlock, Block, Quarantine, Resting};
+pub use block::{Allocation, BadBlock, Block, Held, Quarantine, Resting, Sheet, Slot};
 pub use index::FreeIndex;
 pub use permutation::Permutation;
 

@@ -11,7 +11,7 @@ use thiserror::Error;
 const FORMAT: u16 = 1;
 
 /// No block counts this far: 2^62 events take longer than any machine lasts.
-const COUNTERS_MAX: u64 = 1 << 62;
+pub(super) const COUNTERS_MAX: u64 = 1 << 62;
 
 /// The stored form of a block.
 #[derive(Serialize, Deserialize)]

@@ -124,6 +124,13 @@ proptest! {
     }
 
     #[test]
+    fn a_sheet_folds_back(steps in prop::collection::vec(step(), 0..60)) {
+        let mut block = Block::new(BlockSize::DEFAULT, 1);
+        steps.iter().for_each(|step| run(&mut block, step));
+        prop_assert_eq!(Block::try_from(block.sheet()), Ok(block));
+    }
+
+    #[test]
     fn a_forged_image_is_refused(steps in prop::collection::vec(step(), 0..40), flips in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..6)) {
         let mut block = Block::new(BlockSize::DEFAULT, 1);
         steps.iter().for_each(|step| run(&mut block, step));
@@ -155,4 +162,19 @@ fn a_full_block_of_the_longest_names_fits() {
     }
     assert!(block.allocations().all(|a| a.owner.len() == 255 && a.node.len() == 255));
     assert_eq!(postcard::from_bytes::<Block>(&image(&block)).unwrap(), block);
+}
+
+#[test]
+fn a_forged_sheet_is_refused() {
+    let check = |forge: fn(&mut Sheet), why: &str| {
+        let mut block = Block::new(BlockSize::try_from(16).unwrap(), 1);
+        run(&mut block, &Step::Grant(3, 1));
+        let mut sheet = block.sheet();
+        forge(&mut sheet);
+        let refused = Block::try_from(sheet).unwrap_err();
+        assert!(refused.to_string().contains(why), "{refused}");
+    };
+    check(|sheet| sheet.generation = 0, "from the future");
+    check(|sheet| sheet.commits = u64::MAX, "a counter");
+    check(|sheet| drop(sheet.slots.insert(16, Slot::Resting { since_ms: 1 })), "outside");
 }
