@@ -13,5 +13,6 @@
 //! 3. What is written reads back as the same value (`tests/round_trip`: `manifests_round_trip`).
 
 pub mod annotation;
+pub mod cluster;
 pub mod manifest;
 pub mod position;
