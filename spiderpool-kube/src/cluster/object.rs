@@ -138,6 +138,38 @@ pub enum Body {
     },
 }
 
+impl Body {
+    /// The shard of the index that it is, if it is one.
+    #[must_use]
+    pub const fn index(&self) -> Option<&Index> {
+        if let Self::Index(index) = self { Some(index) } else { None }
+    }
+
+    /// The ledger that it is, if it is it.
+    #[must_use]
+    pub const fn ledger(&self) -> Option<&Ledger> {
+        if let Self::Ledger(ledger) = self { Some(ledger) } else { None }
+    }
+
+    /// The endpoint that it is, if it is one.
+    #[must_use]
+    pub const fn endpoint(&self) -> Option<&Endpoint> {
+        if let Self::Endpoint(endpoint) = self { Some(endpoint) } else { None }
+    }
+
+    /// The block that it is, if it is one.
+    #[must_use]
+    pub const fn block(&self) -> Option<&BlockBody> {
+        if let Self::Block(block) = self { Some(block) } else { None }
+    }
+
+    /// Why it must not be touched, if that is so.
+    #[must_use]
+    pub fn unreadable(&self) -> Option<&str> {
+        if let Self::Unreadable { why } = self { Some(why) } else { None }
+    }
+}
+
 /// What is in a block.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BlockBody {
@@ -190,7 +222,8 @@ pub struct Recovery {
 pub struct Endpoint {
     /// What else a new endpoint says.
     pub facts: EndpointFacts,
-    /// The slots of a static identity; empty for an ordinary pod. An intent: it grants nothing.
+    /// The slots that it names: of a static identity an intent, of an ordinary pod a projection. It
+    /// says where to look, and grants nothing.
     pub slots: Vec<Pointer>,
 }
 

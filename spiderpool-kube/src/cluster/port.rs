@@ -84,7 +84,7 @@ pub enum Output {
         /// Which.
         call: CallId,
         /// What.
-        request: Request,
+        request: Box<Request>,
     },
     /// Tell whoever asked.
     Answer {

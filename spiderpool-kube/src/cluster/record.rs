@@ -32,6 +32,7 @@ pub struct Identity {
 pub struct Record {
     identity: Identity,
     seen: Revision,
+    epoch: u64,
     containers: BTreeMap<Name, Trace>,
     tombstones: BTreeMap<Name, Tombstone>,
 }
@@ -94,6 +95,13 @@ pub enum Entry {
         /// Its tombstone.
         tombstone: Tombstone,
     },
+    /// An address that a container was told is no more its own.
+    Freed {
+        /// The container.
+        container: Name,
+        /// The address.
+        place: Place,
+    },
     /// Nothing of a container is left.
     Ended {
         /// The container.
@@ -107,6 +115,13 @@ pub enum Entry {
     /// The store has come to a revision.
     Saw {
         /// The highest one seen.
+        revision: Revision,
+    },
+    /// What the node's pods hold has been written back into a store that had gone back in time.
+    Asserted {
+        /// The epoch of the recovery.
+        epoch: u64,
+        /// The revision that the store was at: what was seen before does not count any more.
         revision: Revision,
     },
 }
@@ -131,6 +146,12 @@ impl Record {
     #[must_use]
     pub const fn seen(&self) -> Revision {
         self.seen
+    }
+
+    /// The epoch of the last recovery in which the node wrote back what its pods hold.
+    #[must_use]
+    pub const fn epoch(&self) -> u64 {
+        self.epoch
     }
 
     /// What is remembered of a container.
@@ -172,18 +193,27 @@ impl Record {
             Entry::Buried { container, tombstone } => {
                 self.tombstones.insert(container.clone(), *tombstone);
             }
+            Entry::Freed { container, place } => {
+                if let Some(trace) = self.containers.get_mut(container) {
+                    trace.told.remove(place);
+                }
+            }
             Entry::Ended { container } => drop(self.containers.remove(container)),
             Entry::Tidied { before_ms } => {
                 self.tombstones.retain(|_, stone| stone.at_ms >= *before_ms);
             }
             Entry::Saw { revision } => self.seen = self.seen.max(*revision),
+            Entry::Asserted { epoch, revision } => {
+                self.epoch = *epoch;
+                self.seen = *revision;
+            }
         }
     }
 
     /// The fewest lines that make this record, for writing it anew.
     pub fn entries(&self) -> impl Iterator<Item = Entry> {
         let began = Entry::Began { format: FORMAT, identity: self.identity.clone() };
-        let saw = Entry::Saw { revision: self.seen };
+        let saw = Entry::Asserted { epoch: self.epoch, revision: self.seen };
         let stones = self.tombstones.iter().map(|(container, tombstone)| Entry::Buried {
             container: container.clone(),
             tombstone: *tombstone,

@@ -1,0 +1,131 @@
+//! What is checked after the hold and before the reply, and the reply.
+
+use super::lane::Listed;
+use super::read::Read;
+use super::run::{Progress, Run, RunId};
+use super::{Entry, Node, Purpose, Waiter};
+use crate::cluster::object::{IndexKey, Key, Listing};
+use crate::cluster::port::{Fault, Outcome, Request};
+use crate::cluster::record::Told;
+use spiderpool_core::address::Family;
+use spiderpool_core::command::{Allocated, Answer, Command, Granted, Place};
+use spiderpool_core::slots::BlockKey;
+
+impl Node {
+    /// Goes on with a run that has its addresses: their blocks are listed, the store can be trusted,
+    /// and the endpoint of a static identity names them. Then it is told.
+    pub(super) fn confirm(&mut self, id: RunId, mut run: Run) {
+        let Some(Answer::Allocated(allocated)) = run.answer.clone() else {
+            return self.runs.insert(id, run).map_or((), drop);
+        };
+        let since = *run.since.get_or_insert(run.verified_since.unwrap_or(self.counter));
+        let mut progress = Progress::Made;
+        let mut blocks: Vec<_> =
+            allocated.addresses.iter().map(|a| self.block_of(&mut run, a)).collect();
+        blocks.dedup();
+        for key in &blocks {
+            if self.listed(key, &Waiter::Run(id)) == Progress::Waits {
+                progress = Progress::Waits;
+            }
+        }
+        match self.read_ledger(&Waiter::Run(id), since) {
+            None => progress = Progress::Waits,
+            Some(Some(why)) => return self.take_back(id, run, Fault::Recovering { why }),
+            Some(None) => {}
+        }
+        match self.point_after(id, &mut run, &allocated) {
+            Ok(Progress::Made) => {}
+            Ok(Progress::Waits) => progress = Progress::Waits,
+            Err(fault) => return self.take_back(id, run, fault),
+        }
+        if progress == Progress::Waits {
+            self.runs.insert(id, run);
+            return;
+        }
+        self.note_told(&mut run, &allocated);
+        self.end(run, Ok(Answer::Allocated(allocated)));
+    }
+
+    fn block_of(&self, run: &mut Run, granted: &Granted) -> BlockKey {
+        let address = granted.address.addr();
+        let size = run.transaction.view().block_size(&granted.space, Family::of(address));
+        BlockKey::of(&granted.space, address, size)
+    }
+
+    /// What a quorum read of the ledger says: the reason not to give anything out, if there is one.
+    pub(super) fn read_ledger(&mut self, waiter: &Waiter, since: u64) -> Option<Option<String>> {
+        let read = self.read((Key::Ledger, false), since, waiter)?;
+        let reason = match &read {
+            Read::Object(object) => {
+                let recovery = object.body.ledger().and_then(|ledger| ledger.recovery.as_ref());
+                let why = recovery.map(|recovery| recovery.why.clone());
+                why.or_else(|| object.body.unreadable().map(str::to_owned))
+            }
+            Read::Meta(_) | Read::Absent => None,
+        };
+        if reason.is_some() {
+            self.ready.push_back(Waiter::Recovery);
+        }
+        Some(reason)
+    }
+
+    /// Puts a block on the list of blocks that were ever made. Before it is, nobody is told an address
+    /// of it, so that a block that is gone and not listed was never of use to anybody.
+    pub(super) fn list(&mut self, key: &BlockKey) {
+        let Some(lane) = self.lanes.get_mut(key) else { return };
+        let Some(block) = lane.known.as_ref().and_then(|known| known.block.as_ref()) else {
+            return;
+        };
+        let listing = Listing { incarnation: block.incarnation(), full: false };
+        lane.listing = Listed::Sending;
+        let request = Request::List { index: IndexKey::of(key), first: key.first, listing };
+        self.call(Purpose::List(key.clone()), request);
+    }
+
+    pub(super) fn list_reply(&mut self, key: &BlockKey, outcome: &Outcome) {
+        let Some(lane) = self.lanes.get_mut(key) else { return };
+        let done = matches!(outcome, Outcome::Done(_));
+        lane.listing = if done { Listed::Yes } else { Listed::No };
+        if let Outcome::Refused { why } = outcome {
+            let object = Key::Index(IndexKey::of(key));
+            let fault = Fault::Forbidden { object, why: why.clone() };
+            for waiter in std::mem::take(&mut lane.waiters) {
+                if let Waiter::Run(run) = waiter {
+                    self.abort(run, fault.clone());
+                }
+            }
+            return;
+        }
+        self.wake_lane(key);
+    }
+
+    /// Writes down what a container is about to be told.
+    fn note_told(&mut self, run: &mut Run, allocated: &Allocated) {
+        let Command::Allocate(request) = &run.command else { return };
+        let holder = request.holder.clone();
+        let Some(container) = holder.container else { return };
+        for granted in &allocated.addresses {
+            let key = self.block_of(run, granted);
+            let address = granted.address.addr();
+            let slot = key.slot(spiderpool_core::address::bits(address));
+            let view = run.transaction.view();
+            let placement = view.block(&key, None).ok().flatten().and_then(|block| {
+                block.allocation(slot).map(|allocation| allocation.placement.clone())
+            });
+            let Some(placement) = placement else { continue };
+            let place = Place { space: granted.space.clone(), address };
+            let pod_uid = holder.pod_uid.clone();
+            let told = Told { pod_uid, placement, generation: granted.generation };
+            let known = self.record.trace(&container).and_then(|trace| trace.told.get(&place));
+            if known == Some(&told) {
+                continue;
+            }
+            let block = key;
+            let owner = holder.owner.clone();
+            self.note(Entry::Sought { container: container.clone(), owner, block });
+            self.note(Entry::Told { container: container.clone(), place, told });
+        }
+        let revision = self.record.seen();
+        self.note(Entry::Saw { revision });
+    }
+}

@@ -1,0 +1,179 @@
+//! Pools, subnets and reservations as a watch told of them, and the ledger.
+//!
+//! A cache: what it says may be old, so each pool that gave something is read once more before the
+//! reply. Of one object a lower revision never replaces a higher one (`a_late_event_changes_nothing`).
+
+use crate::cluster::object::{Body, Key, Ledger, Meta, Object};
+use crate::cluster::port::CallId;
+use spiderpool_core::definition::{Pool, Reservation, Subnet};
+use spiderpool_core::event::Revision;
+use spiderpool_core::name::Name;
+use spiderpool_core::view::View;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// What the node knows of the definitions.
+#[derive(Debug, Default)]
+pub(super) struct Definitions {
+    synced: bool,
+    watched: Revision,
+    pools: BTreeMap<Name, (Arc<Pool>, Meta)>,
+    subnets: BTreeMap<Name, (Arc<Subnet>, Meta)>,
+    reservations: BTreeMap<Name, (Arc<Reservation>, Meta)>,
+    ledger: Option<(Ledger, Meta)>,
+    /// Objects that cannot be read, by name: pools among them give nothing out.
+    unreadable: BTreeMap<Key, (String, Meta)>,
+    /// The counter of the node when each was learnt.
+    learnt: BTreeMap<Key, CallId>,
+    /// What a watch told at a lower revision than what is known: late, or of a store that went back.
+    late: BTreeMap<Key, Object>,
+}
+
+impl Definitions {
+    pub(super) const fn is_synced(&self) -> bool {
+        self.synced
+    }
+
+    pub(super) fn ledger(&self) -> Option<&(Ledger, Meta)> {
+        self.ledger.as_ref()
+    }
+
+    pub(super) fn pool_meta(&self, name: &Name) -> Option<Meta> {
+        self.pools.get(name).map(|(_, meta)| *meta)
+    }
+
+    /// What a list begins with; a lower revision than the last one means that the store went back.
+    pub(super) fn sync(&mut self, revision: Revision, now: CallId) -> Option<String> {
+        self.synced = true;
+        let before = std::mem::replace(&mut self.watched, revision);
+        let late = std::mem::take(&mut self.late);
+        if revision >= before {
+            return None;
+        }
+        for (key, object) in late {
+            self.drop_object(&key);
+            self.see(object, now);
+        }
+        Some(format!("definitions are at revision {revision}, and were at {before}"))
+    }
+
+    /// Takes an object in, unless it is older than what is known.
+    pub(super) fn see(&mut self, object: Object, now: CallId) {
+        if self.revision(&object.key).is_some_and(|known| known > object.meta.revision) {
+            self.late.insert(object.key.clone(), object);
+            return;
+        }
+        let Object { key, meta, body } = object;
+        self.drop_object(&key);
+        self.learnt.insert(key.clone(), now);
+        match (key, body) {
+            (Key::Pool(name), Body::Pool(pool)) => drop(self.pools.insert(name, (pool, meta))),
+            (Key::Subnet(name), Body::Subnet(subnet)) => {
+                self.subnets.insert(name, (subnet, meta));
+            }
+            (Key::Reservation(name), Body::Reservation(reservation)) => {
+                self.reservations.insert(name, (reservation, meta));
+            }
+            (Key::Ledger, Body::Ledger(ledger)) => self.ledger = Some((ledger, meta)),
+            (key, Body::Unreadable { why }) => drop(self.unreadable.insert(key, (why, meta))),
+            _ => {}
+        }
+    }
+
+    /// Takes in what a quorum read said: newer than anything that was learnt before it was sent.
+    pub(super) fn read(
+        &mut self,
+        key: &Key,
+        object: Option<Object>,
+        (call, now): (CallId, CallId),
+    ) {
+        if self.learnt.get(key).is_none_or(|learnt| *learnt < call) {
+            self.drop_object(key);
+        }
+        if let Some(object) = object {
+            self.see(object, now);
+        }
+    }
+
+    pub(super) fn lose(&mut self, key: &Key) {
+        self.drop_object(key);
+    }
+
+    fn revision(&self, key: &Key) -> Option<Revision> {
+        let meta = match key {
+            Key::Pool(name) => self.pools.get(name).map(|(_, meta)| meta),
+            Key::Subnet(name) => self.subnets.get(name).map(|(_, meta)| meta),
+            Key::Reservation(name) => self.reservations.get(name).map(|(_, meta)| meta),
+            Key::Ledger => self.ledger.as_ref().map(|(_, meta)| meta),
+            Key::Block(_) | Key::Index(_) | Key::Endpoint(_) => None,
+        };
+        let unreadable = self.unreadable.get(key).map(|(_, meta)| meta);
+        meta.or(unreadable).map(|meta| meta.revision)
+    }
+
+    fn drop_object(&mut self, key: &Key) {
+        self.unreadable.remove(key);
+        self.learnt.remove(key);
+        self.late.remove(key);
+        match key {
+            Key::Pool(name) => drop(self.pools.remove(name)),
+            Key::Subnet(name) => drop(self.subnets.remove(name)),
+            Key::Reservation(name) => drop(self.reservations.remove(name)),
+            Key::Ledger => self.ledger = None,
+            Key::Block(_) | Key::Index(_) | Key::Endpoint(_) => {}
+        }
+    }
+
+    /// Puts everything into a view.
+    pub(super) fn load_all(&self, view: &mut View) {
+        for (subnet, meta) in self.subnets.values() {
+            view.load_subnet(subnet, meta.revision);
+        }
+        self.load_reservations(view);
+        for (pool, meta) in self.pools.values() {
+            view.load_pool(pool, meta.revision);
+        }
+        view.know_all_pools();
+    }
+
+    /// Puts one pool into a view, or that it does not exist.
+    pub(super) fn load_pool(&self, name: &Name, view: &mut View) {
+        self.load_reservations(view);
+        if let Some((pool, meta)) = self.pools.get(name) {
+            view.load_pool(pool, meta.revision);
+        }
+        view.know_pool(name);
+    }
+
+    fn load_reservations(&self, view: &mut View) {
+        for (reservation, meta) in self.reservations.values() {
+            view.load_reservation(reservation, meta.revision);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_late_event_changes_nothing() {
+        let object = |epoch, revision| Object {
+            key: Key::Ledger,
+            meta: Meta { revision, ..Meta::default() },
+            body: Body::Ledger(Ledger { epoch, recovery: None }),
+        };
+        let mut known = Definitions::default();
+        known.see(object(2, 9), 5);
+        known.see(object(1, 8), 6);
+        assert_eq!(known.ledger().map(|(ledger, _)| ledger.epoch), Some(2));
+        known.read(&Key::Ledger, Some(object(1, 8)), (4, 7));
+        assert_eq!(known.ledger().map(|(ledger, _)| ledger.epoch), Some(2));
+        assert_eq!((known.sync(9, 7), known.sync(9, 7)), (None, None));
+        known.see(object(1, 8), 7);
+        assert!(known.sync(8, 8).is_some_and(|why| why.contains('9')));
+        assert_eq!(known.ledger().map(|(ledger, _)| ledger.epoch), Some(1));
+        known.read(&Key::Ledger, Some(object(0, 3)), (9, 9));
+        assert_eq!(known.ledger().map(|(ledger, _)| ledger.epoch), Some(0));
+    }
+}

@@ -1,0 +1,192 @@
+//! What is known of one block, and the writes on their way to it.
+//!
+//! A lane is a compare-and-swap inside the process in front of the server's: each state of the block,
+//! also those that only wait to be written, has a token, and a write is taken in if it was decided on
+//! the latest one. So what waits while a write is under way is decided one after the other and sent as
+//! one. A [`Lane`] is plain state; [`super::meet`] moves it.
+
+use super::Waiter;
+use super::run::RunId;
+use crate::cluster::object::{BlockBody, Body, Key, Meta};
+use crate::cluster::port::{CallId, Request};
+use spiderpool_core::event::{Event, ObjectKey, Revision};
+use spiderpool_core::slots::{Block, BlockKey};
+use spiderpool_core::view::View;
+use std::collections::BTreeSet;
+
+/// One block as this node sees it.
+#[derive(Debug, Default)]
+pub(super) struct Lane {
+    pub(super) known: Option<Known>,
+    pub(super) flight: Option<Flight>,
+    pub(super) pending: Option<Batch>,
+    pub(super) waiters: BTreeSet<Waiter>,
+    /// Whether the index is known to list the present incarnation.
+    pub(super) listing: Listed,
+    pub(super) tries: u32,
+    pub(super) retry_at: Option<u64>,
+    /// What the index was last told about free slots.
+    pub(super) hinted_full: bool,
+}
+
+/// Whether the index lists a block.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Listed {
+    #[default]
+    No,
+    Sending,
+    Yes,
+}
+
+/// The block as the server has it, as of a call.
+#[derive(Clone, Debug)]
+pub(super) struct Known {
+    /// `None`: it does not exist, and never did.
+    pub(super) block: Option<Block>,
+    pub(super) listed: bool,
+    pub(super) meta: Meta,
+    pub(super) as_of: CallId,
+    pub(super) token: Revision,
+}
+
+/// What is under way to the server.
+#[derive(Debug)]
+pub(super) enum Flight {
+    /// A read.
+    Reading,
+    /// The block does not exist: the index is asked whether it ever did.
+    Absent { as_of: CallId },
+    /// A write.
+    Writing { batch: Batch, listed: bool },
+    /// A write got no reply: the block is read to see what became of it.
+    Resolving { sent: bool, batch: Batch, listed: bool },
+}
+
+/// Writes that are sent as one.
+#[derive(Debug)]
+pub(super) struct Batch {
+    pub(super) members: Vec<Member>,
+    /// The block when all of them are in it.
+    pub(super) block: Block,
+    pub(super) token: Revision,
+}
+
+/// One run's part of a batch.
+#[derive(Debug)]
+pub(super) struct Member {
+    pub(super) run: RunId,
+    pub(super) events: Vec<Event>,
+    pub(super) token: Revision,
+}
+
+impl Lane {
+    pub(super) fn retry_at(&self) -> Option<u64> {
+        self.retry_at
+    }
+
+    /// The latest state, and its token: what is known with everything that waits to be written.
+    pub(super) fn latest(&self) -> Option<(Option<&Block>, Revision)> {
+        let pending = self.pending.as_ref().map(|batch| (Some(&batch.block), batch.token));
+        let flight = match &self.flight {
+            Some(Flight::Writing { batch, .. } | Flight::Resolving { batch, .. }) => {
+                Some((Some(&batch.block), batch.token))
+            }
+            Some(Flight::Reading | Flight::Absent { .. }) | None => None,
+        };
+        let known = self.known.as_ref().map(|known| (known.block.as_ref(), known.token));
+        pending.or(flight).or(known)
+    }
+
+    /// Whether what is known was true after a call.
+    pub(super) fn is_fresh(&self, since: CallId) -> bool {
+        self.known.as_ref().is_some_and(|known| known.as_of > since)
+    }
+
+    pub(super) fn is_idle(&self) -> bool {
+        self.flight.is_none()
+            && self.pending.is_none()
+            && self.waiters.is_empty()
+            && self.listing != Listed::Sending
+    }
+
+    /// Takes a write in behind everything that waits.
+    pub(super) fn append(&mut self, key: &BlockKey, member: Member) {
+        let before = self.latest().and_then(|(block, _)| block.cloned());
+        let block = applied(key, before, &member.events);
+        let token = member.token;
+        match &mut self.pending {
+            Some(batch) => {
+                batch.block = block;
+                batch.token = token;
+                batch.members.push(member);
+            }
+            None => self.pending = Some(Batch { members: vec![member], block, token }),
+        }
+    }
+
+    /// The request that puts a batch on top of what is known.
+    pub(super) fn request(&self, key: &BlockKey, batch: &Batch, listed: bool) -> Request {
+        let body = |block: &Block, listed| Body::Block(BlockBody { sheet: block.sheet(), listed });
+        let key = Key::Block(key.clone());
+        let new = body(&batch.block, listed);
+        match self.known.as_ref().and_then(|known| known.block.as_ref().map(|b| (known, b))) {
+            Some((known, block)) => Request::Replace {
+                key,
+                base: known.meta.revision,
+                was: body(block, known.listed),
+                body: new,
+            },
+            None => Request::Create { key, body: new },
+        }
+    }
+}
+
+/// A block with events applied to it.
+pub(super) fn applied(key: &BlockKey, block: Option<Block>, events: &[Event]) -> Block {
+    let size = block.as_ref().map_or_else(Default::default, Block::size);
+    let mut view = View::complete();
+    if let Some(block) = block {
+        view.load_block(key, block, 0);
+    }
+    let object = ObjectKey::Block(key.clone());
+    events.iter().for_each(|event| view.apply(&object, event));
+    // Whoever grants in a block that does not exist opens it first.
+    view.block(key, None).ok().flatten().cloned().unwrap_or_else(|| Block::new(size, 0))
+}
+
+/// Whether an event can be seen in a block, so that the write that carried it landed.
+pub(super) fn is_visible(block: Option<&Block>, event: &Event) -> bool {
+    let Some(block) = block else { return false };
+    match event {
+        Event::Granted { slot, grant } | Event::Adopted { slot, grant } => {
+            block.allocation(*slot).is_some_and(|seen| {
+                seen.generation == grant.generation
+                    && seen.owner == grant.holder.owner.as_str()
+                    && seen.container == grant.holder.container.as_deref().unwrap_or_default()
+            })
+        }
+        Event::Freed { slot, generation, .. } => {
+            block.allocation(*slot).is_none_or(|seen| seen.generation != *generation)
+        }
+        Event::Restaged { slot, placement, stage, .. } => block
+            .allocation(*slot)
+            .is_some_and(|seen| seen.stage == *stage && seen.placement == placement),
+        Event::Quarantined { slot, at_ms, .. } => {
+            block.quarantined().iter().any(|seen| seen.slot == *slot && seen.since_ms == *at_ms)
+        }
+        Event::Cleared { slot } => {
+            let rests = block.resting().iter().any(|seen| seen.slot == *slot);
+            !rests && block.quarantined().iter().all(|seen| seen.slot != *slot)
+        }
+        Event::Opened { .. }
+        | Event::SpaceDefined(_)
+        | Event::SubnetDefined(_)
+        | Event::SubnetRemoved
+        | Event::ReservationDefined(_)
+        | Event::ReservationRemoved
+        | Event::PoolDefined(_)
+        | Event::PoolRemoved
+        | Event::Buried(_)
+        | Event::Forgotten => true,
+    }
+}

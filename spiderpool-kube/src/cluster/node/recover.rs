@@ -1,0 +1,350 @@
+//! When the store went back in time, or lost a block: nothing is given out until every ready node has
+//! written back what its live sandboxes hold.
+//!
+//! Whoever sees it says so in the ledger, by compare-and-swap. Every node then writes back what it
+//! told its containers, and adds itself; when all ready nodes have, whoever notices ends it. A node
+//! that was away does the same for itself before it gives anything out: the ledger's epoch is above
+//! the one in its record.
+
+use super::lane::Flight;
+use super::read::Read;
+use super::run::ASSERTING;
+use super::{Entry, Node, Progress, Purpose, Waiter};
+use crate::cluster::object::{Body, Key, Ledger, Meta, Recovery};
+use crate::cluster::port::{Alarm, CallId, Outcome, Output, Request};
+use crate::cluster::record::Told;
+use spiderpool_core::command::Place;
+use spiderpool_core::event::{Event, Grant};
+use spiderpool_core::name::Name;
+use spiderpool_core::owner::{Holder, Owner, Stage};
+use spiderpool_core::slots::{Block, BlockKey, BlockSize};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// How often the ready nodes are asked for while a recovery lasts, in milliseconds.
+const NODES_MS: u64 = 2_000;
+
+/// What of a recovery is this node's business.
+#[derive(Debug, Default)]
+pub(super) struct Recovering {
+    /// What was seen here and is not in the ledger yet.
+    seen: Option<(String, BTreeSet<BlockKey>)>,
+    writing: bool,
+    /// What the ledger has to be newer than.
+    since: CallId,
+    /// The epoch for which this node writes back, and the call before which it began.
+    asserting: Option<(u64, CallId)>,
+    /// Clashes that people were told of.
+    told: BTreeSet<Place>,
+    nodes_at: Option<u64>,
+    /// The ready nodes, once they were handed in.
+    nodes: Option<BTreeSet<Name>>,
+}
+
+impl Recovering {
+    pub(super) const fn retry_at(&self) -> Option<u64> {
+        self.nodes_at
+    }
+}
+
+/// What one container is to be found to hold.
+type Claims = BTreeMap<BlockKey, Vec<(Name, Owner, Place, Told)>>;
+
+impl Node {
+    /// Why nothing is given out, if that is so.
+    pub(super) fn recovery_reason(&self) -> Option<String> {
+        if let Some((why, _)) = &self.recovering.seen {
+            return Some(why.clone());
+        }
+        let (ledger, _) = self.definitions.ledger()?;
+        match &ledger.recovery {
+            Some(recovery) => Some(recovery.why.clone()),
+            None => (ledger.epoch > self.record.epoch())
+                .then(|| "this node was away during a recovery".to_owned()),
+        }
+    }
+
+    /// The store is older than what was seen of it.
+    pub(super) fn went_back(&mut self, why: String) {
+        if self.recovery_reason().is_some() {
+            return;
+        }
+        self.alarm(Alarm::WentBack { why: why.clone() });
+        self.recovering.seen = Some((why, BTreeSet::new()));
+        self.recovering.since = self.counter;
+        self.ready.push_back(Waiter::Recovery);
+    }
+
+    /// A block that was is gone.
+    pub(super) fn lose_block(&mut self, key: BlockKey) {
+        let why = || format!("block {key} is gone");
+        let known = self.definitions.ledger().and_then(|(ledger, _)| ledger.recovery.as_ref());
+        if known.is_some_and(|recovery| recovery.lost.contains(&key)) {
+            return;
+        }
+        let seen = self.recovering.seen.get_or_insert_with(|| (why(), BTreeSet::new()));
+        seen.1.insert(key);
+        self.recovering.since = self.counter;
+        self.ready.push_back(Waiter::Recovery);
+    }
+
+    /// Whether a block that was and is gone may be made again.
+    pub(super) fn may_rebuild(&self, key: &BlockKey) -> bool {
+        let recovery = self.definitions.ledger().and_then(|(ledger, _)| ledger.recovery.as_ref());
+        recovery.is_some_and(|recovery| recovery.lost.contains(key))
+    }
+
+    pub(super) fn judge_recovery(&mut self, nodes: &BTreeSet<Name>) {
+        self.recovering.nodes = Some(nodes.clone());
+        self.ready.push_back(Waiter::Recovery);
+    }
+
+    pub(super) fn ledger_reply(&mut self, outcome: Outcome) {
+        self.recovering.writing = false;
+        self.recovering.since = self.counter;
+        if let Outcome::Refused { why } = outcome {
+            let object = Key::Ledger;
+            self.alarm(Alarm::WentBack {
+                why: format!("{object} cannot be written to say so: {why}"),
+            });
+            self.recovering.nodes_at = Some(self.moment.now_ms.saturating_add(NODES_MS));
+            return;
+        }
+        self.ready.push_back(Waiter::Recovery);
+    }
+
+    /// Does whatever of a recovery is due.
+    pub(super) fn advance_recovery(&mut self) {
+        if self.recovering.writing
+            || self.recovering.nodes_at.is_some_and(|at| at > self.moment.now_ms)
+                && self.recovering.nodes.is_none()
+        {
+            return;
+        }
+        self.recovering.nodes_at = None;
+        if self.recovery_reason().is_none() {
+            self.recovering.asserting = None;
+            return;
+        }
+        let Some((ledger, meta)) = self.fresh_ledger() else { return };
+        let ledger_now = ledger.clone().unwrap_or_default();
+        if self.recovering.seen.is_some() {
+            return self.announce(ledger, meta);
+        }
+        if ledger_now.epoch > self.record.epoch() {
+            if self.assert(ledger_now.epoch) == Progress::Waits {
+                return;
+            }
+            let (epoch, revision) = (ledger_now.epoch, meta.revision);
+            self.note(Entry::Asserted { epoch, revision });
+            self.recovering.asserting = None;
+            self.recovering.told.clear();
+        }
+        let Some(recovery) = ledger_now.recovery.clone() else { return };
+        if !recovery.asserted.contains(&self.name) {
+            let mut next = recovery;
+            next.asserted.insert(self.name.clone());
+            self.write_ledger(ledger, meta, Ledger { recovery: Some(next), ..ledger_now });
+            return;
+        }
+        self.finish_recovery((ledger, ledger_now), meta, &recovery);
+    }
+
+    fn fresh_ledger(&mut self) -> Option<(Option<Ledger>, Meta)> {
+        let since = self.recovering.since;
+        let read = self.read((Key::Ledger, false), since, &Waiter::Recovery)?;
+        let object = match read {
+            Read::Object(object) => Some(*object),
+            Read::Meta(_) | Read::Absent => None,
+        };
+        let Some(object) = object else { return Some((None, Meta::default())) };
+        object.body.ledger().map(|ledger| (Some(ledger.clone()), object.meta))
+    }
+
+    /// Says in the ledger what was seen here.
+    fn announce(&mut self, was: Option<Ledger>, meta: Meta) {
+        let Some((why, lost)) = self.recovering.seen.clone() else { return };
+        let now = was.clone().unwrap_or_default();
+        let epoch = now.epoch.max(self.record.epoch()) + 1;
+        let recovery = match now.recovery {
+            Some(recovery) if lost.is_subset(&recovery.lost) => {
+                // It was said; until a read shows that, it stays to be said.
+                self.recovering.seen = None;
+                self.ready.push_back(Waiter::Recovery);
+                return;
+            }
+            Some(mut recovery) => {
+                recovery.lost.extend(lost);
+                recovery.asserted.clear();
+                recovery
+            }
+            None => {
+                let since_ms = self.moment.now_ms;
+                Recovery { since_ms, why, asserted: BTreeSet::new(), lost }
+            }
+        };
+        self.write_ledger(was, meta, Ledger { epoch, recovery: Some(recovery) });
+    }
+
+    fn write_ledger(&mut self, was: Option<Ledger>, meta: Meta, ledger: Ledger) {
+        let (key, body) = (Key::Ledger, Body::Ledger(ledger));
+        let request = match was {
+            Some(was) => {
+                Request::Replace { key, base: meta.revision, was: Body::Ledger(was), body }
+            }
+            None => Request::Create { key, body },
+        };
+        self.recovering.writing = true;
+        self.call(Purpose::Ledger, request);
+    }
+
+    /// Writes back what this node's containers were told, until a read shows that it is there.
+    fn assert(&mut self, epoch: u64) -> Progress {
+        let since = match self.recovering.asserting {
+            Some((asserting, since)) if asserting == epoch => since,
+            _ => {
+                self.recovering.asserting = Some((epoch, self.counter));
+                self.forget_lanes();
+                self.counter
+            }
+        };
+        let mut progress = Progress::Made;
+        for (key, claims) in self.claims() {
+            let Some((block, token)) = self.block(&key, Some(since), &Waiter::Recovery) else {
+                progress = Progress::Waits;
+                continue;
+            };
+            let events = self.assertions(&key, block.as_ref(), &claims);
+            if !events.is_empty() {
+                progress = Progress::Waits;
+                if !self.write_block(&key, token, (ASSERTING, events)) {
+                    self.wait_for_lane(&key);
+                }
+            } else if block.is_some() && self.listed(&key, &Waiter::Recovery) == Progress::Waits {
+                progress = Progress::Waits;
+            }
+        }
+        progress
+    }
+
+    fn wait_for_lane(&mut self, key: &BlockKey) {
+        if let Some(lane) = self.lanes.get_mut(key) {
+            lane.waiters.insert(Waiter::Recovery);
+        }
+    }
+
+    /// What was known of blocks is of another time.
+    fn forget_lanes(&mut self) {
+        for lane in self.lanes.values_mut() {
+            if !matches!(lane.flight, Some(Flight::Writing { .. } | Flight::Resolving { .. })) {
+                lane.known = None;
+            }
+        }
+    }
+
+    fn claims(&self) -> Claims {
+        let mut claims = Claims::new();
+        for (container, trace) in self.record.traces() {
+            for (place, told) in &trace.told {
+                let key = BlockKey::of(&place.space, place.address, BlockSize::DEFAULT);
+                let claim = (container.clone(), trace.owner.clone(), place.clone(), told.clone());
+                claims.entry(key).or_default().push(claim);
+            }
+        }
+        claims
+    }
+
+    /// The events that put claims back into a block.
+    fn assertions(
+        &mut self,
+        key: &BlockKey,
+        block: Option<&Block>,
+        claims: &[(Name, Owner, Place, Told)],
+    ) -> Vec<Event> {
+        let mut events = Vec::new();
+        let mut next = block.map_or(1, Block::next_generation);
+        for (container, owner, place, told) in claims {
+            let slot = key.slot(spiderpool_core::address::bits(place.address));
+            let held = block.and_then(|block| block.allocation(slot));
+            let adopts = match held {
+                Some(held) if held.owner != owner.as_str() => {
+                    let theirs = held.owner.to_owned();
+                    if self.recovering.told.insert(place.clone()) {
+                        let (place, ours) = (place.clone(), owner.to_string());
+                        self.alarm(Alarm::Clash { place, ours, theirs });
+                    }
+                    continue;
+                }
+                Some(held) if *held.container == **container => continue,
+                Some(_) => true,
+                None => false,
+            };
+            let holder = Holder {
+                owner: owner.clone(),
+                pod_uid: told.pod_uid.clone(),
+                container: Some(container.clone()),
+                node: self.name.clone(),
+            };
+            let stage = match told.placement.network {
+                Some(_) => Stage::Attached,
+                None => Stage::Ahead,
+            };
+            let placement = told.placement.clone();
+            let generation = next.max(told.generation + 1);
+            next = generation + 1;
+            let grant = Grant { holder, placement, stage, generation, at_ms: self.moment.now_ms };
+            if block.is_none() && events.is_empty() {
+                let incarnation = self.moment.draw(self.counter);
+                events.push(Event::Opened { size: BlockSize::DEFAULT, incarnation });
+            }
+            events.push(match adopts {
+                true => Event::Adopted { slot, grant },
+                false => Event::Granted { slot, grant },
+            });
+        }
+        events
+    }
+
+    /// Ends a recovery when every ready node has written back; blocks that nobody holds anything of
+    /// are made again first.
+    fn finish_recovery(
+        &mut self,
+        (was, now): (Option<Ledger>, Ledger),
+        meta: Meta,
+        recovery: &Recovery,
+    ) {
+        let Some(nodes) = self.recovering.nodes.take() else {
+            self.outputs.push(Output::WantNodes);
+            self.recovering.nodes_at = Some(self.moment.now_ms.saturating_add(NODES_MS));
+            return;
+        };
+        if !nodes.is_subset(&recovery.asserted) {
+            self.recovering.since = self.counter;
+            self.recovering.nodes_at = Some(self.moment.now_ms.saturating_add(NODES_MS));
+            return;
+        }
+        let mut whole = true;
+        for key in &recovery.lost {
+            let since = self.recovering.since;
+            match self.block(key, Some(since), &Waiter::Recovery) {
+                None => whole = false,
+                Some((Some(_), _)) => {
+                    whole &= self.listed(key, &Waiter::Recovery) == Progress::Made;
+                }
+                Some((None, token)) => {
+                    whole = false;
+                    let incarnation = self.moment.draw(self.counter);
+                    let size = BlockSize::DEFAULT;
+                    let events = vec![Event::Opened { size, incarnation }];
+                    if !self.write_block(key, token, (ASSERTING, events)) {
+                        self.wait_for_lane(key);
+                    }
+                }
+            }
+        }
+        if whole {
+            self.write_ledger(was, meta, Ledger { recovery: None, ..now });
+        } else {
+            self.recovering.nodes = Some(nodes);
+        }
+    }
+}

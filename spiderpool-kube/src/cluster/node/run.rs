@@ -1,0 +1,313 @@
+//! One thing that was asked, on its way: a transaction, and what stands around it.
+//!
+//! Runs of one owner or one container go one after the other, in the order in which they were asked:
+//! a run that nobody waits for any more may still take back what it was given, and must not meet the
+//! next one half-way (`a_retry_waits_for_what_is_under_way`).
+
+use super::endpoint::Pointed;
+use super::{Node, Waiter};
+use crate::cluster::object::EndpointFacts;
+use crate::cluster::port::{AskId, CallId, Fault};
+use spiderpool_core::command::{Answer, Claim, Command, Place, Reclaim};
+use spiderpool_core::event::{Ending, Event, ObjectKey, Write};
+use spiderpool_core::moment::Moment;
+use spiderpool_core::name::Name;
+use spiderpool_core::refusal::{AllocateRefusal, Refusal};
+use spiderpool_core::slots::BlockKey;
+use spiderpool_core::transaction::{Failure, Step, Transaction, Written};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// A run; they are in the order in which they were asked.
+pub(super) type RunId = u64;
+
+/// The run that stands for writing back what the node's pods hold.
+pub(super) const ASSERTING: RunId = 0;
+
+#[derive(Debug)]
+pub(super) struct Run {
+    /// Who waits for the answer; nobody any more when it is late.
+    pub(super) ask: Option<AskId>,
+    /// The group whose part it is.
+    pub(super) group: Option<RunId>,
+    pub(super) command: Command,
+    pub(super) endpoint: Option<EndpointFacts>,
+    pub(super) deadline_ms: u64,
+    pub(super) transaction: Transaction,
+    /// Whose runs wait for this one.
+    pub(super) locks: Vec<String>,
+    /// What is read for the present step has to be newer than this call.
+    pub(super) since: Option<CallId>,
+    /// What was read before the answer has to be newer than this call.
+    pub(super) verified_since: Option<CallId>,
+    /// Whether blocks are read anew rather than taken as they were last seen.
+    pub(super) fresh: bool,
+    /// Blocks that were looked into for a free slot, by pool.
+    pub(super) looked: BTreeMap<Name, u32>,
+    /// Whether blocks were passed over since the index says that they are full.
+    pub(super) hinted: bool,
+    /// Whether a write of it waits in a lane.
+    pub(super) in_lane: bool,
+    /// What it was given and has not given back.
+    pub(super) granted: Vec<Claim>,
+    /// What it freed.
+    pub(super) freed: Vec<Claim>,
+    /// What it knows of its identity's endpoint.
+    pub(super) pointed: Pointed,
+    /// The answer, while it is being confirmed.
+    pub(super) answer: Option<Answer>,
+    /// Whether it only takes back what a run was given that came to nothing.
+    pub(super) undoing: bool,
+}
+
+impl Run {
+    pub(super) fn new(command: Command, moment: Moment) -> Self {
+        Self {
+            ask: None,
+            group: None,
+            transaction: Transaction::new(command.clone(), moment),
+            command,
+            endpoint: None,
+            deadline_ms: u64::MAX,
+            locks: Vec::new(),
+            since: None,
+            verified_since: None,
+            fresh: false,
+            looked: BTreeMap::new(),
+            hinted: false,
+            in_lane: false,
+            granted: Vec::new(),
+            freed: Vec::new(),
+            pointed: Pointed::default(),
+            answer: None,
+            undoing: false,
+        }
+    }
+
+    /// Begins again from nothing, for instance with blocks read anew.
+    pub(super) fn restart(&mut self, moment: Moment) {
+        self.transaction = Transaction::new(self.command.clone(), moment);
+        self.since = None;
+        self.looked.clear();
+        self.hinted = false;
+    }
+
+    fn note_events(&mut self, key: &BlockKey, events: &[Event]) {
+        let claim = |slot: u8, generation: u64| Claim {
+            place: Place { space: key.space.clone(), address: key.address(slot) },
+            generation,
+        };
+        for event in events {
+            if let Event::Granted { slot, grant } = event {
+                self.granted.push(claim(*slot, grant.generation));
+            } else if let Event::Freed { slot, generation, .. } = event {
+                let freed = claim(*slot, *generation);
+                self.granted.retain(|granted| *granted != freed);
+                self.freed.push(freed);
+            }
+        }
+    }
+}
+
+/// How far a step came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Progress {
+    /// Done: go on.
+    Made,
+    /// Something has to come back first.
+    Waits,
+}
+
+impl Node {
+    /// Goes on with a run as far as it can.
+    pub(super) fn advance(&mut self, id: RunId) {
+        let Some(mut run) = self.runs.remove(&id) else { return };
+        if run.in_lane || !self.may_go(id, &run) {
+            self.runs.insert(id, run);
+            return;
+        }
+        loop {
+            if run.answer.is_some() {
+                self.confirm(id, run);
+                return;
+            }
+            let progress = match run.transaction.step() {
+                Step::Load(need) => self.load(id, &mut run, &need),
+                Step::Reload(objects) => self.reload(id, &mut run, &objects),
+                Step::Write(write) => self.write(id, &mut run, write),
+                Step::Done(outcome) => match self.over(&mut run, outcome) {
+                    None => Progress::Made,
+                    Some(answer) => {
+                        self.end(run, answer);
+                        return;
+                    }
+                },
+            };
+            if progress == Progress::Waits {
+                self.runs.insert(id, run);
+                return;
+            }
+        }
+    }
+
+    /// Whether the definitions are known, the record is whole, and no earlier run is in the way.
+    fn may_go(&self, id: RunId, run: &Run) -> bool {
+        let first = |other: &Run| other.locks.iter().all(|lock| !run.locks.contains(lock));
+        self.definitions.is_synced()
+            && self.rebuilding.is_none()
+            && self.runs.range(..id).all(|(_, other)| first(other))
+    }
+
+    fn write(&mut self, id: RunId, run: &mut Run, write: Write) -> Progress {
+        let Write { object, base, events } = write;
+        match object {
+            ObjectKey::Block(key) => {
+                if self.point_before(id, run, (&key, &events)) == Progress::Waits {
+                    return Progress::Waits;
+                }
+                run.since = None;
+                if self.write_block(&key, base, (id, events)) {
+                    run.in_lane = true;
+                    return Progress::Waits;
+                }
+                run.transaction.written(Written::Conflict);
+            }
+            ObjectKey::Container(container) => {
+                for event in events {
+                    if let Event::Buried(tombstone) = event {
+                        let container = container.clone();
+                        self.note(super::Entry::Buried { container, tombstone });
+                    }
+                }
+                run.transaction.written(Written::Done(1));
+            }
+            ObjectKey::Space(_)
+            | ObjectKey::Subnet(_)
+            | ObjectKey::Reservation(_)
+            | ObjectKey::Pool(_) => run.transaction.written(Written::Conflict),
+        }
+        Progress::Made
+    }
+
+    /// A lane says how a run's write ended.
+    pub(super) fn written(
+        &mut self,
+        id: RunId,
+        key: &BlockKey,
+        events: &[Event],
+        outcome: Written,
+    ) {
+        if id == ASSERTING {
+            self.ready.push_back(Waiter::Recovery);
+            return;
+        }
+        let Some(run) = self.runs.get_mut(&id) else { return };
+        run.in_lane = false;
+        if matches!(outcome, Written::Done(_)) {
+            run.note_events(key, events);
+        }
+        run.transaction.written(outcome);
+        self.ready.push_back(Waiter::Run(id));
+    }
+
+    /// What a transaction's end comes to; `None` when the run goes on.
+    fn over(
+        &mut self,
+        run: &mut Run,
+        outcome: Result<Answer, Failure>,
+    ) -> Option<Result<Answer, Fault>> {
+        let failure = match outcome {
+            Ok(answer @ Answer::Allocated(_)) => {
+                run.answer = Some(answer);
+                run.since = None;
+                return None;
+            }
+            Ok(answer) => return Some(Ok(answer)),
+            Err(failure) => failure,
+        };
+        let refusal = match failure {
+            Failure::Refused(refusal) => refusal,
+            Failure::GaveUp { attempts, .. } => return Some(Err(Fault::Contended { attempts })),
+        };
+        if run.pointed.stop_following(&mut run.command) {
+            run.restart(self.moment);
+            return None;
+        }
+        let unsatisfied = matches!(*refusal, Refusal::Allocate(AllocateRefusal::Unsatisfied(_)));
+        if unsatisfied && !run.fresh {
+            run.fresh = true;
+            run.restart(self.moment);
+            return None;
+        }
+        Some(Err(Fault::Refused(refusal)))
+    }
+
+    /// A run cannot go on: what it was given is taken back, and whoever asked is told.
+    pub(super) fn abort(&mut self, id: RunId, fault: Fault) {
+        if let Some(run) = self.runs.remove(&id) {
+            self.take_back(id, run, fault);
+        }
+    }
+
+    pub(super) fn take_back(&mut self, id: RunId, mut run: Run, fault: Fault) {
+        if run.undoing || run.granted.is_empty() {
+            self.end(run, Err(fault));
+            return;
+        }
+        self.tell(&mut run, Err(fault));
+        let claims = std::mem::take(&mut run.granted);
+        let reclaim = Reclaim { claims, statics: true, ending: Ending::Released };
+        run.command = Command::Reclaim(reclaim);
+        run.undoing = true;
+        run.in_lane = false;
+        run.fresh = true;
+        run.answer = None;
+        run.restart(self.moment);
+        self.runs.insert(id, run);
+        self.ready.push_back(Waiter::Run(id));
+    }
+
+    /// The end of a run; whoever waited behind it goes on.
+    pub(super) fn end(&mut self, mut run: Run, answer: Result<Answer, Fault>) {
+        if answer.is_ok() && !run.undoing {
+            self.note_release(&mut run);
+        }
+        self.tell(&mut run, answer);
+        let behind = self
+            .runs
+            .iter()
+            .filter(|(_, other)| other.locks.iter().any(|lock| run.locks.contains(lock)));
+        let behind: Vec<_> = behind.map(|(id, _)| Waiter::Run(*id)).collect();
+        self.ready.extend(behind);
+    }
+
+    /// Tells whoever asked, once.
+    pub(super) fn tell(&mut self, run: &mut Run, answer: Result<Answer, Fault>) {
+        if let Some(group) = run.group.take() {
+            self.group_part(group, answer);
+        } else if let Some(ask) = run.ask.take() {
+            self.answer(ask, answer);
+        }
+    }
+
+    /// Takes what was freed off the record.
+    fn note_release(&mut self, run: &mut Run) {
+        let gone: BTreeSet<Place> = run.freed.iter().map(|claim| claim.place.clone()).collect();
+        let holders: Vec<_> = self
+            .record
+            .traces()
+            .flat_map(|(container, trace)| {
+                let theirs = trace.told.keys().filter(|place| gone.contains(*place));
+                theirs.map(|place| (container.clone(), place.clone()))
+            })
+            .collect();
+        for (container, place) in holders {
+            self.note(super::Entry::Freed { container, place });
+        }
+        let Command::Release(release) = &run.command else { return };
+        let container = release.container.clone();
+        let left = run.transaction.view().held_in(&container).is_ok_and(|held| !held.is_empty());
+        if !left && self.record.trace(&container).is_some() {
+            self.note(super::Entry::Ended { container });
+        }
+    }
+}
