@@ -222,7 +222,12 @@ impl Node {
 
     fn changed(&mut self, change: Change) {
         match change {
-            Change::Seen(object) => self.definitions.see(*object, self.counter),
+            Change::Seen(object) => {
+                if object.key == Key::Ledger {
+                    self.recovering.look_again(self.counter);
+                }
+                self.definitions.see(*object, self.counter);
+            }
             Change::Gone(key) => self.definitions.lose(&key),
             Change::Synced { revision } => {
                 if let Some(why) = self.definitions.sync(revision, self.counter) {

@@ -23,6 +23,10 @@ use std::collections::{BTreeMap, BTreeSet};
 /// How often the ready nodes are asked for while a recovery lasts, in milliseconds.
 const NODES_MS: u64 = 2_000;
 
+/// Somebody who was given an address as the store went back takes it back within so many milliseconds;
+/// a clash that lasts longer is one.
+const CLASH_MS: u64 = 15_000;
+
 /// What of a recovery is this node's business.
 #[derive(Debug, Default)]
 pub(super) struct Recovering {
@@ -33,8 +37,8 @@ pub(super) struct Recovering {
     since: CallId,
     /// The epoch for which this node writes back, and the call before which it began.
     asserting: Option<(u64, CallId)>,
-    /// Clashes that people were told of.
-    told: BTreeSet<Place>,
+    /// Addresses that somebody else holds, since when, and whether people were told.
+    clashes: BTreeMap<Place, (u64, bool)>,
     nodes_at: Option<u64>,
     /// The ready nodes, once they were handed in.
     nodes: Option<BTreeSet<Name>>,
@@ -43,6 +47,11 @@ pub(super) struct Recovering {
 impl Recovering {
     pub(super) const fn retry_at(&self) -> Option<u64> {
         self.nodes_at
+    }
+
+    /// What was read of the ledger up to a call does not count any more.
+    pub(super) const fn look_again(&mut self, since: CallId) {
+        self.since = since;
     }
 }
 
@@ -137,7 +146,7 @@ impl Node {
             let (epoch, revision) = (ledger_now.epoch, meta.revision);
             self.note(Entry::Asserted { epoch, revision });
             self.recovering.asserting = None;
-            self.recovering.told.clear();
+            self.recovering.clashes.clear();
         }
         let Some(recovery) = ledger_now.recovery.clone() else { return };
         if !recovery.asserted.contains(&self.name) {
@@ -208,12 +217,14 @@ impl Node {
             }
         };
         let mut progress = Progress::Made;
+        let mut clashes = false;
         for (key, claims) in self.claims() {
             let Some((block, token)) = self.block(&key, Some(since), &Waiter::Recovery) else {
                 progress = Progress::Waits;
                 continue;
             };
-            let events = self.assertions(&key, block.as_ref(), &claims);
+            let (events, clash) = self.assertions(&key, block.as_ref(), &claims);
+            clashes |= clash;
             if !events.is_empty() {
                 progress = Progress::Waits;
                 if !self.write_block(&key, token, (ASSERTING, events)) {
@@ -222,6 +233,11 @@ impl Node {
             } else if block.is_some() && self.listed(&key, &Waiter::Recovery) == Progress::Waits {
                 progress = Progress::Waits;
             }
+        }
+        if clashes && progress == Progress::Made {
+            self.recovering.asserting = Some((epoch, self.counter));
+            self.recovering.nodes_at = Some(self.moment.now_ms.saturating_add(NODES_MS));
+            return Progress::Waits;
         }
         progress
     }
@@ -253,25 +269,23 @@ impl Node {
         claims
     }
 
-    /// The events that put claims back into a block.
+    /// The events that put claims back into a block, and whether somebody else is in the way who may
+    /// still go.
     fn assertions(
         &mut self,
         key: &BlockKey,
         block: Option<&Block>,
         claims: &[(Name, Owner, Place, Told)],
-    ) -> Vec<Event> {
+    ) -> (Vec<Event>, bool) {
         let mut events = Vec::new();
+        let mut clashes = false;
         let mut next = block.map_or(1, Block::next_generation);
         for (container, owner, place, told) in claims {
             let slot = key.slot(spiderpool_core::address::bits(place.address));
             let held = block.and_then(|block| block.allocation(slot));
             let adopts = match held {
                 Some(held) if held.owner != owner.as_str() => {
-                    let theirs = held.owner.to_owned();
-                    if self.recovering.told.insert(place.clone()) {
-                        let (place, ours) = (place.clone(), owner.to_string());
-                        self.alarm(Alarm::Clash { place, ours, theirs });
-                    }
+                    clashes |= self.clashes(place, owner, held.owner);
                     continue;
                 }
                 Some(held) if *held.container == **container => continue,
@@ -301,7 +315,22 @@ impl Node {
                 false => Event::Granted { slot, grant },
             });
         }
-        events
+        (events, clashes)
+    }
+
+    /// Whether a clash may still go by itself; one that lasts is told to people, once.
+    fn clashes(&mut self, place: &Place, owner: &Owner, theirs: &str) -> bool {
+        let now_ms = self.moment.now_ms;
+        let (since_ms, told) =
+            self.recovering.clashes.entry(place.clone()).or_insert((now_ms, false));
+        if since_ms.saturating_add(CLASH_MS) > now_ms {
+            return true;
+        }
+        if !std::mem::replace(told, true) {
+            let (place, ours, theirs) = (place.clone(), owner.to_string(), theirs.to_owned());
+            self.alarm(Alarm::Clash { place, ours, theirs });
+        }
+        false
     }
 
     /// Ends a recovery when every ready node has written back; blocks that nobody holds anything of

@@ -55,6 +55,8 @@ pub(super) struct Run {
     pub(super) pointed: Pointed,
     /// The answer, while it is being confirmed.
     pub(super) answer: Option<Answer>,
+    /// Why it cannot go on, if that is so.
+    pub(super) stopped: Option<Fault>,
     /// Whether it only takes back what a run was given that came to nothing.
     pub(super) undoing: bool,
 }
@@ -79,6 +81,7 @@ impl Run {
             freed: Vec::new(),
             pointed: Pointed::default(),
             answer: None,
+            stopped: None,
             undoing: false,
         }
     }
@@ -142,6 +145,10 @@ impl Node {
                     }
                 },
             };
+            if let Some(fault) = run.stopped.take() {
+                self.take_back(id, run, fault);
+                return;
+            }
             if progress == Progress::Waits {
                 self.runs.insert(id, run);
                 return;
@@ -165,6 +172,11 @@ impl Node {
                     return Progress::Waits;
                 }
                 run.since = None;
+                let grants = |event: &Event| matches!(event, Event::Granted { .. });
+                if let Some(why) = self.recovery_reason().filter(|_| events.iter().any(grants)) {
+                    run.stopped = Some(Fault::Recovering { why });
+                    return Progress::Made;
+                }
                 if self.write_block(&key, base, (id, events)) {
                     run.in_lane = true;
                     return Progress::Waits;
