@@ -173,8 +173,11 @@ impl Node {
                 || (was.incarnation() == block.incarnation() && block.commits() < was.commits())
         });
         lane.tries = 0;
+        let same = before.is_some_and(|(_, was)| was.incarnation() == block.incarnation());
         if body.listed {
             lane.listing = Listed::Yes;
+        } else if !same && lane.listing == Listed::Yes {
+            lane.listing = Listed::No;
         }
         lane.hinted_full = lane.hinted_full && is_full(&block);
         let (meta, listed) = (object.meta, body.listed);
