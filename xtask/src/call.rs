@@ -6,9 +6,11 @@
 //! 1. What fails is named by its full command line, quoted so that it can be pasted into a shell
 //!    (`a_command_line_can_be_pasted`).
 //! 2. The output of a program that failed is part of its fault (`a_failure_carries_the_output`).
+//! 3. A program does not see which package this is (`a_program_sees_nothing_of_this_package`).
 
 use std::ffi::{OsStr, OsString};
 use std::io::{self, BufRead, BufReader};
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 
@@ -211,9 +213,17 @@ impl Call {
         piped.spawn().map_err(|source| self.not_started(source))
     }
 
+    /// Becomes this program: it has the process's number, terminal and signals. Gives what kept it.
+    pub(crate) fn replace(&self) -> Fault {
+        self.not_started(self.command().exec())
+    }
+
     fn command(&self) -> Command {
         let mut command = Command::new(&self.program);
         command.args(&self.arguments);
+        std::env::vars_os().filter(|(name, _)| is_of_this_package(name)).for_each(|(name, _)| {
+            command.env_remove(name);
+        });
         command.envs(self.variables.iter().map(|(name, value)| (name, value)));
         if let Some(directory) = &self.directory {
             command.current_dir(directory);
@@ -232,6 +242,13 @@ impl Call {
         let output = output.lines().map(|line| format!("\n    {line}")).collect();
         Err(Fault::Failed { command: self.line(), status, output })
     }
+}
+
+/// Whether cargo set this variable for whoever it runs: it speaks of this package. A build script that
+/// watches it, such as ring's, would be run anew by each change between a task and plain cargo.
+fn is_of_this_package(name: &OsStr) -> bool {
+    let name = name.to_string_lossy();
+    name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_")
 }
 
 fn quoted(word: &OsStr) -> String {
@@ -266,6 +283,20 @@ mod tests {
         let text = chain(&Call::new("sp-no-such-program").run().unwrap_err());
         assert!(text.contains("`sp-no-such-program`; `cargo xtask setup`"), "{text}");
         assert!(text.ends_with("No such file or directory (os error 2)"), "{text}");
+    }
+
+    #[test]
+    fn a_program_that_is_not_there_is_not_become() {
+        let fault = Call::new("sp-no-such-program").replace();
+        assert!(matches!(fault, Fault::Start { .. }), "{fault}");
+    }
+
+    #[test]
+    fn a_program_sees_nothing_of_this_package() {
+        assert!(std::env::var_os("CARGO_PKG_NAME").is_some(), "cargo runs this test");
+        let seen = Call::new("env").env("CARGO_PKG_OWN", "1").output().unwrap();
+        assert!(!seen.contains("CARGO_PKG_NAME="), "{seen}");
+        assert!(seen.contains("CARGO_PKG_OWN=1"), "what a task sets stays");
     }
 
     #[test]

@@ -9,6 +9,7 @@
 
 mod call;
 mod counts;
+mod expected;
 mod steps;
 mod tiers;
 mod workspace;
@@ -20,6 +21,7 @@ mod examples;
 mod fuzz;
 mod go_client;
 mod ipam;
+mod kube;
 mod lints;
 mod package;
 mod podman;
@@ -64,6 +66,8 @@ enum Command {
     Bench(bench::Options),
     /// Boot a virtual machine with a stock kernel, and run tests in it
     Vm(vm::Options),
+    /// Build a real Kubernetes control plane, run it, or run the tests that need one
+    Kube(kube::Options),
     /// Sum the results in saved outputs of `cargo test`
     Counts(counts::Options),
 }
@@ -93,6 +97,7 @@ fn run(command: &Command) -> Result<bool, Fault> {
         Command::Fuzz(options) => fuzz::run(&workspace, options),
         Command::Bench(options) => bench::run(&workspace, options),
         Command::Vm(options) => vm::run(&workspace, options),
+        Command::Kube(options) => kube::run(&workspace, options),
         Command::Counts(options) => counts::run(options),
     }
 }

@@ -31,7 +31,7 @@ const PACKAGES: &[Package] = &[
     package("g++", "libFuzzer", || has("g++")),
     package("make", "kernel modules of the test VM", || has("make")),
     package("xz-utils", "the test VM's kernel", || has("xz")),
-    package("golang-go", "the client on libcni", || has("go")),
+    package("golang-go", "the client on libcni, and Kubernetes", || has("go")),
 ];
 
 const fn package(name: &'static str, purpose: &'static str, is_there: fn() -> bool) -> Package {
@@ -56,8 +56,10 @@ fn has_busybox() -> bool {
 /// When apt-get fails.
 pub(crate) fn run(workspace: &Workspace) -> Result<bool, Fault> {
     let is_well = provide(PACKAGES.iter())?;
-    if let Err(reason) = prerequisites::go(&workspace.root.join("tests/libcni")) {
-        progress("setup", &format!("the tier `go client` will be skipped: {reason}"));
+    for (tier, module) in [("go client", "tests/libcni"), ("kube", "tests/kube-tools/newest")] {
+        if let Err(reason) = prerequisites::go(&workspace.root.join(module)) {
+            progress("setup", &format!("the tier `{tier}` will be skipped: {reason}"));
+        }
     }
     Ok(is_well)
 }

@@ -13,7 +13,7 @@ use crate::ipam::Choice;
 use crate::steps::progress;
 use crate::tiers::{Report, Row, Rule, close};
 use crate::workspace::Workspace;
-use crate::{examples, fuzz, go_client, lints, package, podman, suite, tidy, vm};
+use crate::{examples, fuzz, go_client, kube, lints, package, podman, suite, tidy, vm};
 
 /// Which tiers to run.
 #[derive(Debug, Args)]
@@ -43,6 +43,7 @@ const TIERS: &[Tier] = &[
     tier("unit+property", "tables, properties, doctests", |tree, _| suite::unit(tree)),
     tier(suite::HOST, "this kernel, in namespaces (root)", |tree, _| suite::host(tree)),
     tier(vm::tier::NAME, "a stock kernel with bonds, RDMA, VFs", |tree, _| vm::tier::tier(tree)),
+    tier(kube::tier::NAME, "a real API server", |tree, _| kube::tier::tier(tree)),
     tier("examples", "each example runs and ends well", |tree, _| examples::tier(tree)),
     tier("go client", "libcni and Go's CNI plugins, spec to 1.1 (root)", go_client::tier),
     tier("podman", "podman's CNI backend (root)", podman::tier),

@@ -85,7 +85,7 @@ pub(crate) fn tier(workspace: &Workspace) -> Report {
     steps.step("module docs", || judge(each(&sources, shape::module_docs)));
     steps.step("lengths", || judge(each(&sources, shape::lengths)));
     steps.step("words", || judge(each(&sources, words::check)));
-    steps.step("tests of the VM", || judge(each(&sources, tiers::check)));
+    steps.step("tests of tiers", || judge(each(&sources, tiers::check)));
     steps.step("machine paths and hosts", || judge(text::hosts(&workspace.root, &files)?));
     steps.step("decision records", || judge(decisions::check(&workspace.root, &files)?));
     steps.step("comments", || judge(each(&sources, text::comments)));

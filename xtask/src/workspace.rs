@@ -103,6 +103,16 @@ impl Workspace {
     }
 }
 
+impl Member {
+    /// Gives what the manifest says of a test binary in `[package.metadata.TIER.TEST]`: a list of texts.
+    pub(crate) fn wishes(&self, tier: &str, test: &str, name: &str) -> Vec<String> {
+        let list =
+            self.metadata.pointer(&format!("/{tier}/{test}/{name}")).and_then(Value::as_array);
+        let texts = list.into_iter().flatten().filter_map(Value::as_str);
+        texts.map(str::to_owned).collect()
+    }
+}
+
 fn lift(metadata: &Value) -> Option<Workspace> {
     let root = PathBuf::from(metadata.get("workspace_root")?.as_str()?);
     let target = PathBuf::from(metadata.get("target_directory")?.as_str()?);
@@ -174,6 +184,16 @@ mod tests {
         };
         assert_eq!(workspace.members, [expected]);
         assert_eq!(workspace.binary("run"), Path::new("/t/debug/run"));
+    }
+
+    #[test]
+    fn the_manifest_says_what_a_binary_finds() {
+        let metadata = json!({"vm": {"vm": {"modules": ["ib_core netns_mode=0"]}}});
+        let member = Member { metadata, ..Member::default() };
+        assert_eq!(member.wishes("vm", "vm", "modules"), ["ib_core netns_mode=0"]);
+        assert!(member.wishes("vm", "vm", "files").is_empty());
+        assert!(member.wishes("vm", "vm_shared", "modules").is_empty());
+        assert!(member.wishes("kube", "vm", "modules").is_empty());
     }
 
     #[test]

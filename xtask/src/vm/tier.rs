@@ -5,8 +5,8 @@
 //!
 //! 1. A test binary belongs to this tier by its name, `vm` or `vm_…`, and to no other
 //!    (`a_name_says_where_a_binary_belongs`).
-//! 2. A binary that ran another number of tests than `tests/vm/expected` says has failed: a test that
-//!    is no longer run is noticed (`a_number_that_is_not_the_expected_one_is_a_failure`).
+//! 2. A binary that ran another number of tests than `tests/vm/expected` says has failed
+//!    (`expected::tests::a_number_that_is_not_the_expected_one_is_a_failure`).
 //! 3. A VM without a verdict is a failure, whatever its tests had printed before.
 
 use std::path::{Path, PathBuf};
@@ -20,6 +20,7 @@ use super::kit::{Cache, Kit};
 use super::{Settings, fetch, machine};
 use crate::call::{Call, Fault, chain};
 use crate::counts::{Counts, sentence};
+use crate::expected::Expected;
 use crate::prerequisites;
 use crate::steps::progress;
 use crate::tiers::Report;
@@ -82,8 +83,9 @@ pub(crate) fn run(
     kit: &Kit,
     selection: &Selection<'_>,
 ) -> Report {
-    let prepared = build::build(workspace, kit)
-        .and_then(|built| Ok((built, expectations(workspace)?, binaries(workspace, selection)?)));
+    let prepared = build::build(workspace, kit).and_then(|built| {
+        Ok((built, Expected::read(workspace, EXPECTED)?, binaries(workspace, selection)?))
+    });
     let (built, expected, binaries) = match prepared {
         Ok(prepared) => prepared,
         Err(fault) => return broken(&chain(&fault)),
@@ -100,7 +102,7 @@ pub(crate) fn run(
         if !selection.arguments.is_empty() || counts.failed > 0 {
             continue;
         }
-        if let Err(reason) = binary.compare(counts, &expected) {
+        if let Err(reason) = expected.compare(&binary.package, &binary.test, counts.passed) {
             progress(NAME, &reason);
             report.failed += 1;
         }
@@ -153,44 +155,6 @@ impl Binary {
         progress(NAME, &format!("{} of {}: {sum} ({took:.1} s)", self.test, self.package));
         counts
     }
-
-    /// Refuses another number of tests than the expected one.
-    fn compare(&self, counts: Counts, expected: &[Expected]) -> Result<(), String> {
-        let Self { package, test, .. } = self;
-        let ran = counts.passed;
-        let is_it = |line: &&Expected| line.package == *package && line.test == *test;
-        let wanted = expected.iter().find(is_it).map_or(0, |line| line.tests);
-        if ran == wanted && ran > 0 {
-            return Ok(());
-        }
-        Err(format!(
-            "{ran} tests of {package} ran in the VM, and {wanted} were expected; if {ran} is right, \
-             write `{package} {test} {ran}` in {EXPECTED}"
-        ))
-    }
-}
-
-/// How many tests a binary has.
-#[derive(Debug, PartialEq, Eq)]
-struct Expected {
-    package: String,
-    test: String,
-    tests: u64,
-}
-
-fn expectations(workspace: &Workspace) -> Result<Vec<Expected>, Fault> {
-    let path = workspace.root.join(EXPECTED);
-    let text = std::fs::read_to_string(&path).map_err(Fault::file("read", &path))?;
-    let unreadable =
-        |line: &str| Fault::Wrong(format!("`{line}` in {EXPECTED} is not PACKAGE BINARY TESTS"));
-    let lines = text.lines().filter(|line| !line.is_empty() && !line.starts_with('#'));
-    lines.map(|line| expectation(line).ok_or_else(|| unreadable(line))).collect()
-}
-
-fn expectation(line: &str) -> Option<Expected> {
-    let mut words = line.split_whitespace().map(str::to_owned);
-    let (package, test, tests) = (words.next()?, words.next()?, words.next()?.parse().ok()?);
-    words.next().is_none().then_some(Expected { package, test, tests })
 }
 
 /// Builds the tier's test binaries and gives them in the order of the workspace's members.
@@ -216,7 +180,7 @@ fn binary(workspace: &Workspace, member: &Member, test: &str) -> Result<Binary, 
     let is_it = |artifact: &&Artifact| artifact.kind == "test" && artifact.name == test;
     let missing = || Fault::Reply { command: call.line(), reason: format!("no test {test}") };
     let executable = artifacts.iter().find(is_it).ok_or_else(missing)?.executable.clone();
-    let wish = |name| wishes(member, test, name);
+    let wish = |name| member.wishes("vm", test, name);
     let mut files: Vec<PathBuf> = artifacts
         .into_iter()
         .filter(|artifact| artifact.kind == "bin")
@@ -231,13 +195,6 @@ fn binary(workspace: &Workspace, member: &Member, test: &str) -> Result<Binary, 
     let directories = vec![workspace.target.join("tmp")];
     let job = Job { command, files, directories, parameters: wish("modules") };
     Ok(Binary { package: member.name.clone(), test: test.to_owned(), job })
-}
-
-/// Gives what the package's manifest says of the binary in `[package.metadata.vm.TEST]`.
-fn wishes(member: &Member, test: &str, name: &str) -> Vec<String> {
-    let list = member.metadata.pointer(&format!("/vm/{test}/{name}")).and_then(Value::as_array);
-    let texts = list.into_iter().flatten().filter_map(Value::as_str);
-    texts.map(str::to_owned).collect()
 }
 
 /// Something executable that cargo built.
@@ -273,23 +230,6 @@ mod tests {
     }
 
     #[test]
-    fn a_number_that_is_not_the_expected_one_is_a_failure() {
-        let (package, test) = ("spiderpool-a".to_owned(), "vm".to_owned());
-        let binary = Binary { package, test, job: Job::default() };
-        let expected = [expectation("spiderpool-a vm 3").unwrap()];
-        let compare = |passed| binary.compare(Counts { passed, ..Counts::default() }, &expected);
-        assert_eq!(compare(3), Ok(()));
-        assert_eq!(
-            compare(2).unwrap_err(),
-            "2 tests of spiderpool-a ran in the VM, and 3 were expected; if 2 is right, \
-             write `spiderpool-a vm 2` in tests/vm/expected"
-        );
-        assert!(binary.compare(Counts::default(), &[]).is_err(), "no test is no success");
-        assert_eq!(expectation("spiderpool-a vm three"), None);
-        assert_eq!(expectation("spiderpool-a vm 3 4"), None);
-    }
-
-    #[test]
     fn what_cargo_built_is_read() {
         let line = json!({
             "reason": "compiler-artifact", "executable": "/t/debug/deps/vm-1",
@@ -303,14 +243,5 @@ mod tests {
         assert_eq!(Artifact::read(&line.to_string()), Some(expected));
         assert_eq!(Artifact::read(r#"{"reason": "build-finished"}"#), None);
         assert_eq!(Artifact::read("running 1 test"), None);
-    }
-
-    #[test]
-    fn the_manifest_says_what_a_binary_finds() {
-        let metadata = json!({"vm": {"vm": {"modules": ["ib_core netns_mode=0"]}}});
-        let member = Member { metadata, ..Member::default() };
-        assert_eq!(wishes(&member, "vm", "modules"), ["ib_core netns_mode=0"]);
-        assert!(wishes(&member, "vm", "files").is_empty());
-        assert!(wishes(&member, "vm_shared", "modules").is_empty());
     }
 }
