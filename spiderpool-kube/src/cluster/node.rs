@@ -243,7 +243,9 @@ impl Node {
     fn reply(&mut self, call: CallId, outcome: Outcome) {
         let Some(sent) = self.calls.remove(&call) else { return };
         if let Outcome::Done(meta) = &outcome {
-            if meta.revision <= sent.seen && sent.epoch == self.record.epoch() {
+            // A merge that changes nothing is answered with the revision that was there.
+            let changes = !matches!(sent.purpose, Purpose::List(_) | Purpose::Hint(_));
+            if changes && meta.revision <= sent.seen && sent.epoch == self.record.epoch() {
                 let (got, seen) = (meta.revision, sent.seen);
                 self.went_back(format!(
                     "a write was given revision {got} after {seen} had been seen"

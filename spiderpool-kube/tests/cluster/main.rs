@@ -100,6 +100,19 @@ fn a_pool_that_was_shrunk_behind_a_stale_watch_gives_nothing() {
 }
 
 #[test]
+fn listing_a_block_that_is_listed_is_no_sign_of_a_restore() {
+    let mut world = World::new(2, "10.6.0.10-10.6.0.99");
+    let one = world.add(0, "a", "c1");
+    let two = world.add(1, "b", "c2");
+    world.run();
+    assert_ne!(world.address(0, one), world.address(1, two));
+    let third = world.add(1, "c", "c3");
+    world.run();
+    world.address(1, third);
+    assert!(world.agents.iter().all(|agent| agent.alarms.is_empty()));
+}
+
+#[test]
 fn as_many_pods_as_addresses_fit_whoever_asks() {
     let mut world = World::new(8, "10.6.0.0-10.6.1.255");
     let mut ids = Vec::new();

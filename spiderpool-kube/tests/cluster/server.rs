@@ -68,7 +68,12 @@ impl Server {
         let key = Key::Index(index.clone());
         let known = self.objects.get(&key).and_then(|(_, body)| body.index().cloned());
         let mut shard = known.unwrap_or_default();
-        shard.blocks.insert(first, listing);
+        if shard.blocks.insert(first, listing) == Some(listing) {
+            // Nothing changes, so nothing is written.
+            return Outcome::Done(
+                self.objects.get(&key).map(|(meta, _)| *meta).unwrap_or_default(),
+            );
+        }
         Outcome::Done(self.put(key, Body::Index(shard)).meta)
     }
 }
