@@ -13,6 +13,8 @@
 //! 3. What is written reads back as the same value (`tests/round_trip`: `manifests_round_trip`).
 
 pub mod annotation;
+#[cfg(feature = "client")]
+pub mod client;
 pub mod cluster;
 pub mod manifest;
 pub mod position;
