@@ -3,11 +3,15 @@
 //! [`node::Node`] takes what happened ([`port::Input`]) with a moment, and says what is to be done
 //! ([`port::Output`]). The agent's async code and the simulator drive the very same code.
 //!
-//! Modules, in reading order: [`object`], [`port`], [`record`], then [`node`]; [`wire`]
-//! is how objects stand on a server.
+//! Modules, in reading order: [`object`], [`port`], [`record`], [`node`]; [`wire`] is how objects stand
+//! on a server. Beside them stand the rules of Kubernetes:
+//! [`workload`] (pods, and whose their addresses are),
+//! [`stamp`] (times as the server writes them).
 
 pub mod node;
 pub mod object;
 pub mod port;
 pub mod record;
+pub mod stamp;
 pub mod wire;
+pub mod workload;
