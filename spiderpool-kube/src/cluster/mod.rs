@@ -6,11 +6,13 @@
 //! Modules, in reading order: [`object`], [`port`], [`record`], [`node`]; [`wire`] is how objects stand
 //! on a server. Beside them stand the rules of Kubernetes:
 //! [`workload`] (pods, and whose their addresses are),
+//! [`reclaim`] (when an address is taken back),
 //! [`stamp`] (times as the server writes them).
 
 pub mod node;
 pub mod object;
 pub mod port;
+pub mod reclaim;
 pub mod record;
 pub mod stamp;
 pub mod wire;
