@@ -7,11 +7,13 @@
 //! on a server. Beside them stand the rules of Kubernetes:
 //! [`workload`] (pods, and whose their addresses are),
 //! [`reclaim`] (when an address is taken back),
+//! [`project`] (what people are shown),
 //! [`stamp`] (times as the server writes them).
 
 pub mod node;
 pub mod object;
 pub mod port;
+pub mod project;
 pub mod reclaim;
 pub mod record;
 pub mod stamp;
