@@ -6,6 +6,7 @@
 //! Modules, in reading order: [`object`], [`port`], [`record`], [`node`]; [`wire`] is how objects stand
 //! on a server. Beside them stand the rules of Kubernetes:
 //! [`workload`] (pods, and whose their addresses are),
+//! [`request`] (what a pod asks for),
 //! [`reclaim`] (when an address is taken back),
 //! [`project`] (what people are shown),
 //! [`stamp`] (times as the server writes them).
@@ -16,6 +17,7 @@ pub mod port;
 pub mod project;
 pub mod reclaim;
 pub mod record;
+pub mod request;
 pub mod stamp;
 pub mod wire;
 pub mod workload;
