@@ -16,5 +16,7 @@ pub mod annotation;
 #[cfg(feature = "client")]
 pub mod client;
 pub mod cluster;
+#[cfg(feature = "crd")]
+pub mod crd;
 pub mod manifest;
 pub mod position;
