@@ -48,15 +48,18 @@ impl Fake {
         mut script: impl FnMut(&Seen) -> Said + Send + 'static,
     ) -> Self {
         let listener = UnixListener::bind(socket).unwrap();
+        // The test's directory may go before this does, and the socket's path with it: nobody could wake it.
+        listener.set_nonblocking(true).unwrap();
         let (seen, is_over) = (Arc::new(Mutex::new(Vec::new())), Arc::new(AtomicBool::new(false)));
         let (list, over) = (Arc::clone(&seen), Arc::clone(&is_over));
         let serve = move || {
             // Held until the end, so that nobody sees them close.
             let mut open = Vec::new();
-            while let Ok((mut stream, _)) = listener.accept() {
-                if over.load(Ordering::SeqCst) {
-                    break;
-                }
+            while !over.load(Ordering::SeqCst) {
+                let Ok((mut stream, _)) = listener.accept() else {
+                    thread::sleep(Duration::from_millis(1));
+                    continue;
+                };
                 let Some(request) = request(&mut stream) else { continue };
                 list.lock().unwrap().push(request.clone());
                 if let Said::Open(_) = say(&mut stream, script(&request), &over) {
@@ -82,7 +85,6 @@ impl Fake {
 impl Drop for Fake {
     fn drop(&mut self) {
         self.is_over.store(true, Ordering::SeqCst);
-        drop(UnixStream::connect(&self.socket));
         if let Some(thread) = self.thread.take() {
             drop(thread.join());
         }
