@@ -1,7 +1,6 @@
 //! The plugin's own part of the network configuration: the `ipam` object.
 //!
-//! Keys and defaults are the reference's (section 2.1), less those of the agent's socket, plus the
-//! embedded store's. Unknown keys are passed over, since configurations are shared with other
+//! Keys and defaults are the reference's (section 2.1), plus the embedded store's. Unknown keys are passed over, since configurations are shared with other
 //! versions; a key with the wrong kind of value is refused.
 
 use serde::Deserialize;
@@ -14,9 +13,6 @@ use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// Where the store is when nothing is said.
-pub(crate) const STORE: &str = "/var/lib/spiderpool";
-
 /// The longest that an ADD may take: runtimes give up after about two minutes.
 const DEADLINE_MAX_S: u64 = 100;
 
@@ -24,8 +20,10 @@ const DEADLINE_MAX_S: u64 = 100;
 #[derive(Clone, Debug, Deserialize)]
 #[serde(default)]
 pub(crate) struct Ipam {
-    /// The directory of the embedded store.
-    pub(crate) store_path: PathBuf,
+    /// The agent's socket; asks the agent.
+    pub(crate) ipam_unix_socket_path: Option<PathBuf>,
+    /// The directory of the embedded store; asks that store, unless there is a socket too.
+    pub(crate) store_path: Option<PathBuf>,
     /// Names or patterns of IPv4 pools, for pods that name none.
     pub(crate) default_ipv4_ippool: Vec<String>,
     /// Names or patterns of IPv6 pools, for pods that name none.
@@ -34,8 +32,9 @@ pub(crate) struct Ipam {
     pub(crate) clean_gateway: bool,
     /// Whether a pool must have an address of the master interface in its prefix.
     pub(crate) match_master_subnet: bool,
-    /// Whether a pod that can have only one of two families is refused.
-    pub(crate) families: FamilyPolicy,
+    /// Whether a pod that can have only one of two families is refused; unsaid, the store refuses it,
+    /// and an agent does as it is configured.
+    pub(crate) families: Option<FamilyPolicy>,
     /// What an allocation belongs to.
     pub(crate) owner: OwnerKind,
     /// The name of this node; the host name when it is not given.
@@ -77,12 +76,13 @@ pub(crate) struct Ipam {
 impl Default for Ipam {
     fn default() -> Self {
         Self {
-            store_path: STORE.into(),
+            ipam_unix_socket_path: None,
+            store_path: None,
             default_ipv4_ippool: Vec::new(),
             default_ipv6_ippool: Vec::new(),
             clean_gateway: false,
             match_master_subnet: false,
-            families: FamilyPolicy::Require,
+            families: None,
             owner: OwnerKind::Pod,
             node_name: None,
             agent_namespace: "kube-system".to_owned(),
@@ -103,6 +103,9 @@ impl Default for Ipam {
         }
     }
 }
+
+/// The key of the agent's socket, in the `ipam` object or beside it.
+const SOCKET_KEY: &str = "ipam_unix_socket_path";
 
 /// What an allocation belongs to.
 #[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
@@ -131,7 +134,12 @@ impl Ipam {
     /// # Errors
     /// Code 6 when a key has the wrong kind of value, 7 when a value is out of range.
     pub(crate) fn of(conf: &NetConf) -> Result<Self, CniError> {
-        let Some(value) = conf.ipam.clone() else { return Ok(Self::default()) };
+        let socket = socket_of_network(conf)?;
+        let or = |ipam: Self| Self {
+            ipam_unix_socket_path: ipam.ipam_unix_socket_path.clone().or(socket),
+            ..ipam
+        };
+        let Some(value) = conf.ipam.clone() else { return Ok(or(Self::default())) };
         let unread = |error: &dyn Display| {
             let told =
                 format!("the `ipam` object of network `{}` cannot be read: {error}", conf.name);
@@ -143,7 +151,7 @@ impl Ipam {
         }
         let ipam: Self = serde_json::from_value(value).map_err(|error| unread(&error))?;
         if (1..=DEADLINE_MAX_S).contains(&ipam.timeout_seconds) {
-            return Ok(ipam);
+            return Ok(or(ipam));
         }
         let got = ipam.timeout_seconds;
         let told = format!("`ipam.timeout_seconds` is {got}; give 1 to {DEADLINE_MAX_S} seconds");
@@ -154,14 +162,27 @@ impl Ipam {
     /// must not have the DELs that follow repeated for ever.
     pub(crate) fn lenient(conf: &NetConf) -> Self {
         Self::of(conf).unwrap_or_else(|_| {
-            let path = conf.ipam.as_ref().and_then(|ipam| ipam.get("store_path")?.as_str());
-            let store_path = path.map_or_else(|| STORE.into(), PathBuf::from);
-            Self { store_path, ..Self::default() }
+            let path = |key| conf.ipam.as_ref()?.get(key)?.as_str().map(PathBuf::from);
+            let of_network = || socket_of_network(conf).ok().flatten();
+            Self {
+                ipam_unix_socket_path: path(SOCKET_KEY).or_else(of_network),
+                store_path: path("store_path"),
+                ..Self::default()
+            }
         })
     }
 
-    /// Which questions are asked on the pod's interface, at what pace.
+    /// Which questions this configuration wants asked on the pod's interface, at what pace.
     pub(crate) fn detection(&self) -> Timing {
+        let pace = self.pace();
+        Timing {
+            conflict: pace.conflict.filter(|_| self.enable_conflict_detection),
+            gateway: pace.gateway.filter(|_| self.enable_gateway_detection),
+        }
+    }
+
+    /// The pace of both questions, whoever wants them asked.
+    pub(crate) fn pace(&self) -> Timing {
         let ms = |ms: u32| Duration::from_millis(ms.into());
         let spacing = ms(self.conflict_interval_ms);
         let conflict = ConflictTiming {
@@ -173,14 +194,23 @@ impl Ipam {
         };
         let gateway =
             GatewayTiming { tries: self.gateway_tries, wait: ms(self.gateway_wait_ms.get()) };
-        Timing {
-            conflict: self.enable_conflict_detection.then_some(conflict),
-            gateway: self.enable_gateway_detection.then_some(gateway),
-        }
+        Timing { conflict: Some(conflict), gateway: Some(gateway) }
     }
 
     /// How long the whole verb may take.
     pub(crate) const fn timeout(&self) -> Duration {
         Duration::from_secs(self.timeout_seconds)
     }
+}
+
+/// The agent's socket, where the network's own configuration names it beside the `ipam` object.
+fn socket_of_network(conf: &NetConf) -> Result<Option<PathBuf>, CniError> {
+    let value = conf.rest.get(SOCKET_KEY).filter(|value| !value.is_null());
+    let Some(value) = value else { return Ok(None) };
+    let path = value.as_str().ok_or_else(|| {
+        let told =
+            format!("`{SOCKET_KEY}` of network `{}` must be a path, got `{value}`", conf.name);
+        CniError::new(code::DECODING_FAILURE, told)
+    });
+    path.map(|path| Some(PathBuf::from(path)))
 }

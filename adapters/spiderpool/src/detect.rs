@@ -21,7 +21,7 @@ use spiderpool_core::command::Granted;
 use spiderpool_core::net::Link;
 use spiderpool_netlink::probe::{
     AnnounceTiming, Announcement, Evidence, Finding, Inquiry, Mac, Occupancy, ProbeFault, Reach,
-    Target, ask, tell,
+    Target, Timing, ask, tell,
 };
 use spiderpool_netlink::{Errno, Namespace, NetlinkFault, RunError};
 use std::collections::BTreeSet;
@@ -61,8 +61,8 @@ enum Outcome {
     Skipped(String),
 }
 
-/// Asks about the addresses that were granted to the interface, and gives those that others have.
-/// What is well is announced.
+/// Asks what `timing` says about addresses that were granted to the interface, and gives those that
+/// others have. What is well is announced.
 ///
 /// # Errors
 /// Code 106 when a gateway does not answer, 11 when the interface could not carry the questions or
@@ -70,6 +70,7 @@ enum Outcome {
 pub(crate) fn detect<'a>(
     session: &Session,
     call: &Call<PathBuf>,
+    timing: Timing,
     granted: &[&'a Granted],
 ) -> Result<Vec<Taken<'a>>, CniError> {
     let bad_namespace =
@@ -83,7 +84,7 @@ pub(crate) fn detect<'a>(
     let inquiry = Inquiry {
         link: &call.ifname,
         targets: &targets,
-        timing: session.ipam.detection(),
+        timing,
         seed: moment()?.seed,
         carrier: CARRIER,
         deadline: session.probe_until,

@@ -3,7 +3,7 @@
 //! | code | when | try again |
 //! |---|---|---|
 //! | 8 | the namespace cannot be used | no |
-//! | 11 | the store was busy until the deadline, or an interface could not be probed on | yes |
+//! | 11 | the store was busy until the deadline, the agent did not answer, or an interface could not be probed on | yes |
 //! | 100 | no pool has an address for the pod; the details list every candidate | when the state changes |
 //! | 101 | the request contradicts itself or came too late | no |
 //! | 102 | the store is missing, damaged, or of another version | after repair |
@@ -12,6 +12,7 @@
 //! | 105 | another host has the address, and no other was given | when that host is found |
 //! | 106 | the gateway does not answer | when it does |
 
+use spiderpool_agent_api::{AgentFault, ErrorBody, status};
 use spiderpool_cni::{CniError, code};
 use spiderpool_core::refusal::{AllocateRefusal, Refusal};
 use spiderpool_store::StoreError;
@@ -62,6 +63,24 @@ fn of_refusal(refusal: &Refusal) -> CniError {
             told(BAD_REQUEST, refusal)
         }
     }
+}
+
+/// The error that a failed exchange with the agent is to the runtime.
+pub(crate) fn of_agent(fault: &AgentFault) -> CniError {
+    match fault {
+        AgentFault::Away { .. } | AgentFault::Silent { .. } => told(code::TRY_AGAIN_LATER, fault),
+        AgentFault::Garbled { .. } => told(code::IO_FAILURE, fault),
+        AgentFault::Refused { status: status::BAD_REQUEST, body, .. } => of_body(body, BAD_REQUEST),
+        AgentFault::Refused { body, .. } => of_body(body, code::TRY_AGAIN_LATER),
+    }
+}
+
+/// What an agent says, in its own words; `otherwise` is the code where it names none.
+fn of_body(body: &ErrorBody, otherwise: u32) -> CniError {
+    let code = body.code.filter(|code| *code != 0).unwrap_or(otherwise);
+    let candidates = body.candidates.as_ref().map(ToString::to_string);
+    let details = candidates.or_else(|| body.details.clone()).unwrap_or_default();
+    CniError::new(code, body.message.as_str()).with_details(details)
 }
 
 /// An error with its whole chain.

@@ -55,7 +55,7 @@ pub(crate) fn request(
         sources: sources(annotations, ipam)?,
         named: named(call, conf)?,
         clean_gateway: ipam.clean_gateway,
-        families: ipam.families,
+        families: ipam.families.unwrap_or_default(),
         master,
         ticket,
     })
@@ -119,7 +119,7 @@ fn sources(annotations: PodAnnotations, ipam: &Ipam) -> Result<Sources, CniError
 
 /// The addresses that were asked for by name: `IP=` in the arguments, the `ips` capability, and
 /// `args.cni.ips`.
-fn named(call: &Call<PathBuf>, conf: &NetConf) -> Result<Vec<IpAddr>, CniError> {
+pub(crate) fn named(call: &Call<PathBuf>, conf: &NetConf) -> Result<Vec<IpAddr>, CniError> {
     let mut named: Vec<IpAddr> = conf.requested_ips()?.iter().map(|ip| ip.address).collect();
     let listed = call.args.get("IP").map(String::as_str).unwrap_or_default();
     for text in listed.split(',').map(str::trim).filter(|text| !text.is_empty()) {

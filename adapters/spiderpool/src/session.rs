@@ -2,11 +2,13 @@
 
 use crate::conf::Ipam;
 use crate::failure;
+use crate::ledger::Ledger;
 use spiderpool_cni::{Call, CniError, NetConf, code};
 use spiderpool_core::moment::Moment;
 use spiderpool_core::name::Name;
 use spiderpool_host::log::Log;
 use spiderpool_store::{JournalLimits, OpenOptions, Patience, Store, StoreError};
+use std::path::Path;
 use std::time::Instant;
 
 /// The part of a verb's time that detection may use.
@@ -16,9 +18,13 @@ const PROBING_SHARE: f32 = 0.8;
 #[derive(Debug)]
 pub(crate) struct Session {
     pub(crate) ipam: Ipam,
+    /// Who keeps the allocations.
+    pub(crate) ledger: Ledger,
     pub(crate) log: Log,
     pub(crate) network: Name,
     pub(crate) patience: Patience,
+    /// The verb ends here.
+    pub(crate) until: Instant,
     /// Detection ends here, so that time is left to give back what was allocated.
     pub(crate) probe_until: Instant,
 }
@@ -44,23 +50,29 @@ impl Session {
             conf.name
         );
         let log = Log::open(&ipam.log_file(), subject);
+        if ipam.ipam_unix_socket_path.is_some() && ipam.store_path.is_some() {
+            log.warn("`ipam_unix_socket_path` goes before `store_path`; leave one of them out");
+        }
         let network = name(&conf.name)?;
+        let ledger = Ledger::of(&ipam);
         let end = started.checked_add(ipam.timeout());
         let patience = end.map_or(Patience::Each(ipam.timeout()), Patience::Until);
+        let until = end.unwrap_or(started);
         let probing = ipam.timeout().mul_f32(PROBING_SHARE);
         let probe_until = started.checked_add(probing).unwrap_or(started);
-        Ok(Self { ipam, log, network, patience, probe_until })
+        Ok(Self { ipam, ledger, log, network, patience, until, probe_until })
     }
 
-    /// The store; a plugin never makes one, since an empty store would give addresses twice.
-    pub(crate) fn store(&self) -> Result<Store, StoreError> {
+    /// The store in a directory; a plugin never makes one, since an empty store would give addresses
+    /// twice.
+    pub(crate) fn store(&self, dir: &Path) -> Result<Store, StoreError> {
         let options = OpenOptions {
             create: false,
             read_only: false,
             patience: self.patience,
             journal: JournalLimits::default(),
         };
-        Store::open(&self.ipam.store_path, options)
+        Store::open(dir, options)
     }
 
     /// An error on its way to the runtime, written to the log.

@@ -1,10 +1,13 @@
 //! GC: give back what the runtime does not list (CNI spec 1.1.0, section 2, "GC").
 
+use crate::agent;
+use crate::ledger::Ledger;
 use crate::session::{Session, moment, name};
 use spiderpool_cni::{CniError, NetConf};
 use spiderpool_core::command::{Answer, Collect, Command};
 use spiderpool_store::{Extra, StoreError};
 use std::collections::BTreeSet;
+use std::path::Path;
 
 /// Tombstones are kept for an hour: no ADD lasts so long.
 const TOMBSTONES_MS: u64 = 60 * 60 * 1000;
@@ -13,24 +16,29 @@ const TOMBSTONES_MS: u64 = 60 * 60 * 1000;
 /// nothing is freed; an empty list says that nothing is attached. Static identities stay.
 ///
 /// # Errors
-/// When the store cannot be asked.
+/// When the ledger cannot be asked.
 pub(crate) fn run(conf: &NetConf) -> Result<(), CniError> {
     let session = Session::start("GC", conf, None)?;
     let Some(valid) = &conf.valid_attachments else {
         session.log.warn("the runtime gave no list of attachments; nothing is freed");
         return Ok(());
     };
-    let mut keep = BTreeSet::new();
-    for attachment in valid {
-        keep.insert((name(&attachment.container_id)?, name(&attachment.ifname)?));
-    }
-    let collect = Collect { network: session.network.clone(), keep };
-    collected(&session, collect).map_err(|error| session.failed(error))
+    let collected = match &session.ledger {
+        Ledger::Embedded(dir) => {
+            let mut keep = BTreeSet::new();
+            for attachment in valid {
+                keep.insert((name(&attachment.container_id)?, name(&attachment.ifname)?));
+            }
+            collected(&session, dir, Collect { network: session.network.clone(), keep })
+        }
+        Ledger::Agent(socket) => agent::collect(&session, socket, valid),
+    };
+    collected.map_err(|error| session.failed(error))
 }
 
-fn collected(session: &Session, collect: Collect) -> Result<(), CniError> {
+fn collected(session: &Session, dir: &Path, collect: Collect) -> Result<(), CniError> {
     let of_store = |error: StoreError| crate::failure::of_store(&error);
-    let store = match session.store() {
+    let store = match session.store(dir) {
         Err(StoreError::Missing { .. }) => return Ok(()),
         store => store.map_err(of_store)?,
     };

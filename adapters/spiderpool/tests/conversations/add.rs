@@ -24,7 +24,7 @@ fn unknown_keys_are_passed_over_in_each_version() {
     let mut talk = Talk::new("add-unknown-keys", Lab::new());
     for (number, version) in VERSIONS.into_iter().enumerate() {
         let ask = talk.lab.add(&format!("c{number}")).version(version).set("mtu", 9000);
-        let ask = ask.set("vendor", json!({"x": [1]})).ipam("ipam_unix_socket_path", "/run/x.sock");
+        let ask = ask.set("vendor", json!({"x": [1]})).ipam("daemon_socket", "/run/x.sock");
         talk.say(&ask.ipam("future_key", json!({"y": null}))).ok();
     }
 }
