@@ -6,11 +6,13 @@
 
 use super::key::{BadKey, Entry, Keys};
 use ipnet::IpNet;
+use serde_json::Value;
 use spiderpool_core::intend::{
     Configuration, HostTable, MacPrefix, Mode, PolicyRoute, RpFilter, Setting, VethMtu,
     tx_queue_length, veth_link_address,
 };
 use spiderpool_core::net::{BadLinkName, LinkName};
+use std::error::Error;
 use std::net::Ipv4Addr;
 
 /// The pod annotation that names the interface of the default route.
@@ -93,6 +95,15 @@ impl Draft {
             tx_queue_length: keys.read("txQueueLen", queue)?,
             expected: keys.read("podNics", links)?,
         })
+    }
+
+    /// What the agent says, with the same keys.
+    ///
+    /// # Errors
+    /// The first value that cannot be used, by its key.
+    pub(crate) fn of_agent(said: &Value) -> Result<Self, Box<dyn Error + Send + Sync>> {
+        let object = said.as_object().ok_or("the agent's answer is no object")?;
+        Ok(Self::read(Keys::of(object))?)
     }
 
     /// This draft, and where it is silent the other.

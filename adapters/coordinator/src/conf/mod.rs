@@ -35,13 +35,16 @@ const IDLE: [&str; 5] =
     ["detectGateway", "detectIPConflict", "detectOptions", "hostRPFilter", "multusNicPrefix"];
 
 /// Keys that mean something to somebody else, or that this module reads apart from the draft.
-const OTHERS: [&str; 4] = ["capabilities", "logOptions", "stateDir", "timeoutSeconds"];
+const OTHERS: [&str; 5] =
+    ["capabilities", "ipam_unix_socket_path", "logOptions", "stateDir", "timeoutSeconds"];
 
 /// The plugin's configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Conf {
     /// What the configuration says about the pod's networks.
     pub draft: Draft,
+    /// The agent's socket, where it is named.
+    pub socket: Option<PathBuf>,
     /// The directory of records.
     pub state: PathBuf,
     /// How long the whole verb may take.
@@ -64,6 +67,7 @@ impl Conf {
         let timeout = keys.read("timeoutSeconds", timeout)?;
         Ok(Self {
             draft: draft.over(annotated(conf)?),
+            socket: keys.read("ipam_unix_socket_path", socket)?,
             state: keys.read("stateDir", directory)?.unwrap_or_else(|| STATE.into()),
             timeout: Duration::from_secs(timeout.unwrap_or(TIMEOUT_S)),
             log,
@@ -80,6 +84,7 @@ impl Conf {
             let state = keys.read("stateDir", directory).ok().flatten();
             Self {
                 draft: Draft::default(),
+                socket: None,
                 state: state.unwrap_or_else(|| STATE.into()),
                 timeout: Duration::from_secs(TIMEOUT_S),
                 log: log(keys).unwrap_or_else(|_| log_default()),
@@ -109,6 +114,12 @@ fn remarks(rest: &Map<String, Value>) -> Vec<String> {
     let unknown = keys.others(&known).into_iter();
     idle.chain(unknown.map(|key| format!("`{key}` is no key of this plugin; is it misspelt?")))
         .collect()
+}
+
+fn socket(entry: &Entry<'_>) -> Result<PathBuf, BadKey> {
+    let wanted = "the absolute path of the agent's socket";
+    let path = PathBuf::from(entry.text(wanted)?);
+    if path.is_absolute() { Ok(path) } else { Err(entry.bad(wanted)) }
 }
 
 fn directory(entry: &Entry<'_>) -> Result<PathBuf, BadKey> {

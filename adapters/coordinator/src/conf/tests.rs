@@ -36,6 +36,7 @@ fn every_key_is_read() {
         "podRPFilter": 2,
         "txQueueLen": 2000,
         "podNics": ["eth1", "net1"],
+        "ipam_unix_socket_path": "/run/agent.sock",
         "stateDir": "/run/x",
         "timeoutSeconds": 5,
         "logOptions": {"logLevel": "WARN", "logFile": "/x", "logMaxSize": -1, "logMaxAge": 0, "logMaxCount": 3},
@@ -65,6 +66,7 @@ fn every_key_is_read() {
     };
     assert_eq!(told.draft, expected);
     assert_eq!((told.state, told.timeout), ("/run/x".into(), Duration::from_secs(5)));
+    assert_eq!(told.socket, Some("/run/agent.sock".into()));
     let log =
         LogFile { path: "/x".into(), level: Level::Warn, max_size: 100, max_age: 0, max_count: 3 };
     assert_eq!(told.log, log);
@@ -145,6 +147,7 @@ fn mistakes_say_what_is_wanted() {
     check("podNics", json!("eth0"));
     check("podDefaultRouteNic", json!("a/b"));
     check("stateDir", json!("run"));
+    check("ipam_unix_socket_path", json!("agent.sock"));
     check("timeoutSeconds", json!(101));
     check("logOptions", json!("debug"));
     check("logOptions", json!({"logLevel": "loud"}));

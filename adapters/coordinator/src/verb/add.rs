@@ -4,7 +4,8 @@ use crate::session::{Session, interface};
 use crate::{failure, outcome};
 use serde_json::Value;
 use spiderpool_cni::{Call, CniError, NetConf, code};
-use spiderpool_coordinator::facts::{Configured, Facts, PodName};
+use spiderpool_coordinator::conf::Draft;
+use spiderpool_coordinator::facts::{PodName, source};
 use spiderpool_core::intend::Mode;
 use spiderpool_host::attachment::{Attached, Subject, Wanted, attach};
 use std::path::PathBuf;
@@ -21,8 +22,7 @@ pub(crate) fn run(call: &Call<PathBuf>, conf: &NetConf) -> Result<Value, CniErro
 
 fn add(session: &Session, call: &Call<PathBuf>, conf: &NetConf) -> Result<Value, CniError> {
     let previous = outcome::previous(conf)?;
-    let facts = Configured { said: session.conf.draft.clone() };
-    let draft = facts.of_pod(&pod(call)).map_err(|fault| failure::of_facts(&fault))?;
+    let draft = draft(session, call)?;
     let configuration = draft.configuration();
     let configuration = configuration.map_err(|bad| CniError::caused_by(code::INTERNAL, &bad))?;
     if configuration.mode == Mode::Disabled {
@@ -45,6 +45,16 @@ fn add(session: &Session, call: &Call<PathBuf>, conf: &NetConf) -> Result<Value,
     tell(session, &attached);
     let mac = attached.mac.as_ref().filter(|_| configuration.mac_prefix.is_some());
     Ok(outcome::lower(conf, call, previous, mac))
+}
+
+/// What the configuration and the cluster say. A configuration that wants nothing done needs no cluster.
+fn draft(session: &Session, call: &Call<PathBuf>) -> Result<Draft, CniError> {
+    let said = &session.conf.draft;
+    if said.mode == Some(Mode::Disabled) {
+        return Ok(said.clone());
+    }
+    let facts = source(&session.conf, session.until);
+    facts.of_pod(&pod(call)).map_err(|fault| failure::of_facts(&fault))
 }
 
 fn tell(session: &Session, attached: &Attached) {

@@ -6,10 +6,13 @@
 
 #![cfg(test)]
 
+#[path = "../../../agent-api/tests/fake/mod.rs"]
+mod fake;
 #[path = "../lab/mod.rs"]
 mod lab;
 
 mod talk;
 
+mod cluster;
 mod nothing;
 mod text;
