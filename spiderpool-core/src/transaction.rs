@@ -21,6 +21,7 @@ mod rebase;
 
 use crate::command::{Answer, Command, Decision};
 use crate::decide::decide;
+use crate::definition::Pool;
 use crate::event::{Ending, Event, ObjectKey, Revision, Write};
 use crate::moment::Moment;
 use crate::name::Name;
@@ -344,7 +345,8 @@ impl Transaction {
             let pool = self.pool_of(key, *slot);
             let entry = pool.and_then(|name| self.view.pool(&name).ok().flatten());
             let number = key.first.saturating_add((*slot).into());
-            entry.is_some_and(|entry| entry.usable.holds(number))
+            let serves = |pool: &Pool| !pool.is_disabled() && !pool.is_deleting();
+            entry.is_some_and(|entry| entry.usable.holds(number) && serves(&entry.pool))
         };
         if self.granted.iter().all(gives) {
             State::Over(Ok(answer))

@@ -288,3 +288,20 @@ fn a_pool_that_goes_between_decision_and_write_gives_nothing() {
     assert!(finish(&mut ledger, &mut transaction).is_err());
     assert!(audit(ledger.view()).unwrap().is_clean());
 }
+
+/// The same for a pool that was disabled or marked for deletion: its addresses are as they were, and it
+/// gives none (found by simulating nodes whose watch is late).
+#[test]
+fn a_pool_that_is_closed_between_decision_and_write_gives_nothing() {
+    let close: [fn(&mut PoolDraft); 2] = [|pool| pool.disabled = true, |pool| pool.deleting = true];
+    for close in close {
+        let mut ledger = World::with(pair()).ledger;
+        let asked = Command::Allocate(from_pools(request("a", "c1"), &["blue"], &[]));
+        let mut transaction = about_to_write(&mut ledger, asked);
+        let mut closed = pool("blue", "10.0.0.0/24", &["10.0.0.10-10.0.0.19"]);
+        close(&mut closed);
+        ledger.execute(&Command::DefinePool(Pool::try_from(closed).unwrap()), at(6)).unwrap();
+        assert!(finish(&mut ledger, &mut transaction).is_err());
+        assert_eq!(ledger.view().allocations().unwrap().count(), 0);
+    }
+}

@@ -27,6 +27,8 @@ pub(super) struct Lane {
     pub(super) retry_at: Option<u64>,
     /// What the index was last told about free slots.
     pub(super) hinted_full: bool,
+    /// Whether the index listed it when it could not be read: it may have been made in between.
+    pub(super) suspect: bool,
 }
 
 /// Whether the index lists a block.

@@ -32,7 +32,9 @@ impl Node {
             return Some((block.cloned(), token));
         }
         lane.waiters.insert(waiter.clone());
-        if lane.flight.is_none() && lane.retry_at.is_none() {
+        if lane.flight.is_none() && lane.pending.is_some() {
+            self.ready.push_back(Waiter::Lane(key.clone()));
+        } else if lane.flight.is_none() && lane.retry_at.is_none() {
             self.send_block_read(key);
         }
         None
@@ -173,6 +175,7 @@ impl Node {
                 || (was.incarnation() == block.incarnation() && block.commits() < was.commits())
         });
         lane.tries = 0;
+        lane.suspect = false;
         let same = before.is_some_and(|(_, was)| was.incarnation() == block.incarnation());
         if body.listed {
             lane.listing = Listed::Yes;
@@ -205,6 +208,10 @@ impl Node {
         let Some(lane) = self.lanes.get_mut(key) else { return };
         lane.flight = None;
         lane.known = None;
+        if listed && !had && !lane.suspect {
+            lane.suspect = true;
+            return self.send_block_read(key);
+        }
         if unreadable {
             let object = Key::Index(IndexKey::of(key));
             let why =
