@@ -5,11 +5,11 @@ use crate::failure;
 use crate::master;
 use crate::session::{Attachment, Session, name};
 use spiderpool_cni::{Call, CniError, NetConf, code};
-use spiderpool_core::definition::Route;
 use spiderpool_core::name::Name;
 use spiderpool_core::owner::{Holder, Owner};
-use spiderpool_core::request::{NicPools, PoolNames, Request, Sources, Subject};
-use spiderpool_kube::annotation::{NetworkRef, PodAnnotations};
+use spiderpool_core::request::{PoolNames, Request, Sources, Subject};
+use spiderpool_kube::annotation::PodAnnotations;
+use spiderpool_kube::cluster::request::{self, Configuration};
 use std::collections::BTreeMap;
 use std::fs;
 use std::net::IpAddr;
@@ -47,11 +47,7 @@ pub(crate) fn request(
         },
         attachment: interface,
         network: session.network.clone(),
-        routes: annotations
-            .routes
-            .iter()
-            .map(|route| Route { dst: route.dst, gw: route.gw })
-            .collect(),
+        routes: annotations.routes.clone(),
         sources: sources(annotations, ipam)?,
         named: named(call, conf)?,
         clean_gateway: ipam.clean_gateway,
@@ -92,29 +88,10 @@ fn node(ipam: &Ipam) -> Result<Name, CniError> {
 }
 
 fn sources(annotations: PodAnnotations, ipam: &Ipam) -> Result<Sources, CniError> {
-    let names =
-        |pools: spiderpool_kube::annotation::PoolNames| PoolNames { v4: pools.v4, v6: pools.v6 };
-    let mut per_nic = None;
-    if let Some(nics) = annotations.ippools {
-        let mut list = Vec::with_capacity(nics.len());
-        for nic in nics {
-            let attachment = nic.interface.as_deref().map(name).transpose()?;
-            list.push(NicPools {
-                attachment,
-                pools: names(nic.pools),
-                clean_gateway: nic.clean_gateway,
-            });
-        }
-        per_nic = Some(list);
-    }
     let configured =
         PoolNames { v4: ipam.default_ipv4_ippool.clone(), v6: ipam.default_ipv6_ippool.clone() };
-    Ok(Sources {
-        per_nic,
-        pod: annotations.ippool.map(names),
-        namespace: None,
-        configured: Some(configured).filter(|names| !names.is_empty()),
-    })
+    request::sources(annotations, None, configured)
+        .map_err(|error| failure::told(code::BAD_ENVIRONMENT, &error))
 }
 
 /// The addresses that were asked for by name: `IP=` in the arguments, the `ips` capability, and
@@ -147,17 +124,9 @@ fn networks(
     (ipam, conf): (&Ipam, &NetConf),
     (namespace, interface): (&str, &Name),
 ) -> BTreeMap<String, String> {
-    let full = |network: &NetworkRef, default: &str| {
-        format!("{}/{}", network.namespace.as_deref().unwrap_or(default), network.name)
-    };
-    let mut networks = BTreeMap::new();
-    if let Some(first) = &annotations.default_network {
-        networks.insert("eth0".to_owned(), full(first, &ipam.agent_namespace));
-    }
-    for (at, network) in (1..).zip(&annotations.networks) {
-        let nic = network.interface.clone().unwrap_or_else(|| format!("net{at}"));
-        networks.insert(nic, full(network, namespace));
-    }
+    let agent_namespace = ipam.agent_namespace.clone();
+    let configuration = Configuration { agent_namespace, ..Configuration::default() };
+    let mut networks = request::networks(annotations, namespace, &configuration);
     let own = || format!("{}/{}", ipam.agent_namespace, conf.name);
     networks.entry(interface.to_string()).or_insert_with(own);
     networks
