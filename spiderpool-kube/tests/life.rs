@@ -41,7 +41,7 @@ fn ledger() -> Memory {
     ledger
 }
 
-fn pod(uid: &str, controller: Value) -> Pod {
+fn pod(uid: &str, controller: &Value) -> Pod {
     let ippools = r#"[{"interface": "eth0", "ipv4": ["blue"], "ipv6": ["blue-*"]}, {"interface": "net1", "ipv4": ["green"]}]"#;
     let metadata = json!({
         "namespace": "ns", "name": "web-0", "uid": uid, "ownerReferences": controller,
@@ -70,10 +70,9 @@ fn add(ledger: &mut Memory, pod: &Pod, container: &str, now_ms: u64) -> Allocate
     };
     let lifted = lift(&attach, &around, &Configuration::default(), Switches::default()).unwrap();
     let moment = Moment { now_ms, seed: 1 };
-    match ledger.execute(&Command::Allocate(lifted.request), moment).unwrap() {
-        Answer::Allocated(allocated) => allocated,
-        other => panic!("{other:?}"),
-    }
+    let answer = ledger.execute(&Command::Allocate(lifted.request), moment).unwrap();
+    let Answer::Allocated(allocated) = answer else { panic!("{answer:?}") };
+    allocated
 }
 
 fn projected(pod: &Pod, allocated: &Allocated, revision: u64) -> Value {
@@ -110,10 +109,10 @@ fn look(sweep: &mut Sweep, at_ms: u64, pods: &[Pod], sandboxes: &[&str], endpoin
 fn reclaimed(ledger: &mut Memory, sweep: &mut Sweep, now_ms: u64) -> usize {
     let commands = sweep.blocks(&blocks(ledger), now_ms).commands();
     let freed = commands.into_iter().map(|command| {
-        match ledger.execute(&Command::Reclaim(command), Moment { now_ms, seed: 1 }).unwrap() {
-            Answer::Freed(freed) => freed.len(),
-            other => panic!("{other:?}"),
-        }
+        let moment = Moment { now_ms, seed: 1 };
+        let answer = ledger.execute(&Command::Reclaim(command), moment).unwrap();
+        let Answer::Freed(freed) = answer else { panic!("{answer:?}") };
+        freed.len()
     });
     freed.sum()
 }
@@ -121,7 +120,7 @@ fn reclaimed(ledger: &mut Memory, sweep: &mut Sweep, now_ms: u64) -> usize {
 #[test]
 fn an_ordinary_pods_addresses_come_back_when_nothing_is_left_of_it() {
     let mut ledger = ledger();
-    let web = pod("u1", Value::Null);
+    let web = pod("u1", &Value::Null);
     let allocated = add(&mut ledger, &web, "c1", 1_000);
     let object = projected(&web, &allocated, 5);
     let interfaces = object["status"]["current"]["ips"].as_array().unwrap();
@@ -145,7 +144,7 @@ fn an_ordinary_pods_addresses_come_back_when_nothing_is_left_of_it() {
 fn a_replica_keeps_its_addresses_until_its_set_is_smaller() {
     let mut ledger = ledger();
     let set = json!([{"apiVersion": "apps/v1", "kind": "StatefulSet", "name": "web", "uid": "s", "controller": true}]);
-    let first = pod("u1", set.clone());
+    let first = pod("u1", &set);
     let allocated = add(&mut ledger, &first, "c1", 1_000);
     let object = projected(&first, &allocated, 5);
     let key = Identity::of(&first, Switches::default()).endpoint;
@@ -158,7 +157,7 @@ fn a_replica_keeps_its_addresses_until_its_set_is_smaller() {
     for at_ms in [200_000, 210_000, 220_000] {
         assert_eq!(judge(&mut sweep, &mut ledger, at_ms, true), 0);
     }
-    let second = pod("u2", set);
+    let second = pod("u2", &set);
     let again = add(&mut ledger, &second, "c2", 230_000);
     let addresses = |told: &Allocated| told.addresses.iter().map(|g| g.address).collect::<Vec<_>>();
     assert_eq!(addresses(&again), addresses(&allocated));

@@ -235,6 +235,51 @@ fn an_absence_outlives_a_restart() {
 }
 
 #[test]
+fn a_snapshot_that_lags_does_not_outweigh_a_live_look() {
+    let mut sweep = sweep();
+    let blocks = block(&[(1, "pod/one c1 a")]);
+    let one = || Coverage::One(endpoint_key("one"));
+    sweep.endpoints(endpoints(NOW, vec![endpoint("one", "Pod", "one", &[1])]));
+    sweep.sandboxes(sandboxes(NOW, &[]));
+    sweep.pods(pods(Coverage::All, NOW, false, &[]));
+    let round = sweep.blocks(&blocks, NOW + 1);
+    assert_eq!(round.asks.keys().collect::<Vec<_>>(), [&Ask::Pod(endpoint_key("one"))]);
+    sweep.pods(pods(one(), NOW + 10, true, &["one"]));
+    assert_eq!(sweep.blocks(&blocks, NOW + 11), Round::default());
+    assert_eq!(sweep.blocks(&blocks, NOW + 12), Round::default());
+    // The absence from before it was seen alive does not count.
+    sweep.pods(pods(one(), NOW + 6_000, true, &[]));
+    let round = sweep.blocks(&blocks, NOW + 6_001);
+    assert_eq!((round.ordinary.len(), round.again_at_ms), (0, Some(NOW + 11_000)));
+    // Nor does an older snapshot that comes late.
+    let mut late = self::sweep();
+    late.pods(pods(Coverage::All, NOW + 5, false, &["one"]));
+    late.pods(pods(Coverage::All, NOW, true, &[]));
+    assert_eq!(late.blocks(&blocks, NOW + 6), Round::default());
+}
+
+#[test]
+fn a_word_about_sandboxes_counts_once_no_add_can_be_under_way() {
+    let mut sweep = sweep();
+    let mut blocks = block(&[(1, "pod/one c1 a")]);
+    if let Some(Slot::Allocated(held)) = blocks[0].1.slots.get_mut(&1) {
+        held.since_ms = NOW;
+    }
+    let settled = NOW + 120_000;
+    sweep.sandboxes(sandboxes(settled - 1, &[]));
+    for at_ms in [NOW + 1, settled] {
+        sweep.pods(pods(Coverage::All, at_ms, true, &[]));
+        sweep.nodes(nodes(at_ms, &[("a", NodeState::Ready)]));
+    }
+    sweep.blocks(&blocks, settled);
+    sweep.pods(pods(Coverage::All, settled + 6_000, true, &[]));
+    let round = sweep.blocks(&blocks, settled + 6_001);
+    assert_eq!(round.asks.keys().collect::<Vec<_>>(), [&Ask::Sandboxes(name("a"))]);
+    sweep.sandboxes(sandboxes(settled, &[]));
+    assert_eq!(sweep.blocks(&blocks, settled + 6_002).ordinary, [claim(1)]);
+}
+
+#[test]
 fn a_node_judges_its_own_slots() {
     let blocks = block(&[(1, "pod/one c1 a"), (2, "pod/two c2 b")]);
     let mut sweep = Sweep::new(Scope::Node(name("a")), GcSettings::default());

@@ -242,6 +242,7 @@ fn one_observation_frees_nothing() {
     // Too old.
     Scene { now_ms: NOW + 30_000, ..seen(&[(FIRST, false), (LAST, true)]) }
         .comes_to("look at Pod live");
+    seen(&[(LAST, true)]).with(|s| s.gap_ms = 0).comes_to("look at Pod live");
     let once = Scene { at: vec![(LAST, true)], ..identity(false, None) };
     once.comes_to("look at Pod live at 1004000");
     let unread = Scene { valid: None, ..identity(false, None) };
