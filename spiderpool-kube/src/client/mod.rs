@@ -28,6 +28,8 @@ mod message;
 mod notice;
 mod recorder;
 mod server;
+#[cfg(test)]
+mod tests;
 mod verdict;
 mod watch;
 
