@@ -143,9 +143,6 @@ fn a_block_is_held_to_its_format() {
         (json!({"listed": null}), "spec.listed: Required value"),
         (json!({"slots": {"7": {"state": "Asleep", "since": 1}}}), "Unsupported value: \"Asleep\""),
         (json!({"slots": {"7": {"state": "Resting"}}}), "since: Required value"),
-        (json!({"slots": {"3": {"owner": null}}}), "lacks a part of an allocated slot"),
-        (json!({"slots": {"3": {"state": "Resting"}}}), "has an owner, but is not allocated"),
-        (json!({"slots": {"5": {"mac": null}}}), "lacks a part of a slot in quarantine"),
         (json!({"slots": {"5": {"mac": "02:00"}}}), "mac"),
         (json!({"slots": {"3": {"stage": "attached"}}}), "Unsupported value: \"attached\""),
     ] {
