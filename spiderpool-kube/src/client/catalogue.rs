@@ -94,7 +94,7 @@ mod tests {
         let text = |change| match change {
             Change::Seen(object) => format!("{}@{}", object.key, object.meta.revision),
             Change::Gone(key) => format!("-{key}"),
-            Change::Synced { .. } => panic!("{change:?}"),
+            Change::Synced { .. } | Change::Rewound { .. } => panic!("{change:?}"),
         };
         changes.into_iter().map(text).collect::<Vec<_>>().join(", ")
     }
@@ -172,7 +172,7 @@ mod tests {
                     match change {
                         Change::Seen(object) => drop(listener.insert(object.key, object.meta.revision)),
                         Change::Gone(key) => drop(listener.remove(&key)),
-                        Change::Synced { .. } => panic!("only the driver says so"),
+                        Change::Synced { .. } | Change::Rewound { .. } => panic!("only the driver says so"),
                     }
                 }
             }
@@ -184,7 +184,7 @@ mod tests {
                 match change {
                     Change::Seen(object) => drop(listener.insert(object.key, object.meta.revision)),
                     Change::Gone(key) => drop(listener.remove(&key)),
-                    Change::Synced { .. } => panic!("only the driver says so"),
+                    Change::Synced { .. } | Change::Rewound { .. } => panic!("only the driver says so"),
                 }
             }
             prop_assert_eq!(listener, store);

@@ -229,10 +229,14 @@ impl Node {
                 self.definitions.see(*object, self.counter);
             }
             Change::Gone(key) => self.definitions.lose(&key),
+            Change::Rewound { revision, was } => {
+                self.definitions.rewind();
+                self.recovering.look_again(self.counter);
+                self.went_back(format!("a list is at revision {revision}, a watch was at {was}"));
+            }
             Change::Synced { revision } => {
-                if let Some(why) = self.definitions.sync(revision, self.counter) {
-                    self.went_back(why);
-                }
+                self.definitions.sync();
+                self.record.apply(&Entry::Saw { revision });
                 let waiting = self.runs.keys().copied().map(Waiter::Run);
                 self.ready.extend(waiting);
             }

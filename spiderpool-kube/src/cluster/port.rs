@@ -55,10 +55,18 @@ pub enum Change {
     Seen(Box<Object>),
     /// An object is gone.
     Gone(Key),
-    /// All definitions that existed when the watch began have been told.
+    /// All definitions that existed when the watches began have been told.
     Synced {
-        /// The revision of that list.
+        /// The lowest revision of those lists.
         revision: Revision,
+    },
+    /// A list of definitions is older than what a watch told before: the store went back. Told before
+    /// what is in that list.
+    Rewound {
+        /// The revision of the list.
+        revision: Revision,
+        /// The revision that the watch had come to.
+        was: Revision,
     },
 }
 

@@ -114,6 +114,7 @@ impl Script {
                 Change::Seen(object) => format!("+{}@{}", object.key, object.meta.revision),
                 Change::Gone(key) => format!("-{key}"),
                 Change::Synced { revision } => format!("={revision}"),
+                Change::Rewound { revision, was } => format!("{was}>{revision}"),
             })
         })
     }

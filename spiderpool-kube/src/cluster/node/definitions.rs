@@ -5,6 +5,7 @@
 
 use crate::cluster::object::{Body, Key, Ledger, Meta, Object};
 use crate::cluster::port::CallId;
+use crate::cluster::wire;
 use spiderpool_core::definition::{Pool, Reservation, Subnet};
 use spiderpool_core::event::Revision;
 use spiderpool_core::name::Name;
@@ -16,7 +17,6 @@ use std::sync::Arc;
 #[derive(Debug, Default)]
 pub(super) struct Definitions {
     synced: bool,
-    watched: Revision,
     pools: BTreeMap<Name, (Arc<Pool>, Meta)>,
     subnets: BTreeMap<Name, (Arc<Subnet>, Meta)>,
     reservations: BTreeMap<Name, (Arc<Reservation>, Meta)>,
@@ -25,8 +25,6 @@ pub(super) struct Definitions {
     unreadable: BTreeMap<Key, (String, Meta)>,
     /// The counter of the node when each was learnt.
     learnt: BTreeMap<Key, CallId>,
-    /// What a watch told at a lower revision than what is known: late, or of a store that went back.
-    late: BTreeMap<Key, Object>,
 }
 
 impl Definitions {
@@ -42,25 +40,27 @@ impl Definitions {
         self.pools.get(name).map(|(_, meta)| *meta)
     }
 
-    /// What a list begins with; a lower revision than the last one means that the store went back.
-    pub(super) fn sync(&mut self, revision: Revision, now: CallId) -> Option<String> {
+    /// Everything that existed has been told.
+    pub(super) const fn sync(&mut self) {
         self.synced = true;
-        let before = std::mem::replace(&mut self.watched, revision);
-        let late = std::mem::take(&mut self.late);
-        if revision >= before {
-            return None;
+    }
+
+    /// The store went back: what is told next is newer than anything that was known, whatever its
+    /// revision.
+    pub(super) fn rewind(&mut self) {
+        let pools = self.pools.values_mut().map(|(_, meta)| meta);
+        let subnets = self.subnets.values_mut().map(|(_, meta)| meta);
+        let reservations = self.reservations.values_mut().map(|(_, meta)| meta);
+        let others = self.unreadable.values_mut().map(|(_, meta)| meta);
+        let ledger = self.ledger.as_mut().map(|(_, meta)| meta);
+        for meta in pools.chain(subnets).chain(reservations).chain(others).chain(ledger) {
+            meta.revision = 0;
         }
-        for (key, object) in late {
-            self.drop_object(&key);
-            self.see(object, now);
-        }
-        Some(format!("definitions are at revision {revision}, and were at {before}"))
     }
 
     /// Takes an object in, unless it is older than what is known.
     pub(super) fn see(&mut self, object: Object, now: CallId) {
         if self.revision(&object.key).is_some_and(|known| known > object.meta.revision) {
-            self.late.insert(object.key.clone(), object);
             return;
         }
         let Object { key, meta, body } = object;
@@ -114,7 +114,6 @@ impl Definitions {
     fn drop_object(&mut self, key: &Key) {
         self.unreadable.remove(key);
         self.learnt.remove(key);
-        self.late.remove(key);
         match key {
             Key::Pool(name) => drop(self.pools.remove(name)),
             Key::Subnet(name) => drop(self.subnets.remove(name)),
@@ -131,7 +130,7 @@ impl Definitions {
         }
         self.load_reservations(view);
         for (pool, meta) in self.pools.values() {
-            view.load_pool(pool, meta.revision);
+            view.load_pool(&self.inherited(pool), meta.revision);
         }
         view.know_all_pools();
     }
@@ -140,9 +139,19 @@ impl Definitions {
     pub(super) fn load_pool(&self, name: &Name, view: &mut View) {
         self.load_reservations(view);
         if let Some((pool, meta)) = self.pools.get(name) {
-            view.load_pool(pool, meta.revision);
+            view.load_pool(&self.inherited(pool), meta.revision);
         }
         view.know_pool(name);
+    }
+
+    /// A pool with what it takes from its subnet, where there is one of the same prefix.
+    fn inherited(&self, pool: &Arc<Pool>) -> Arc<Pool> {
+        let same = |subnet: &&Arc<Subnet>| {
+            subnet.prefix() == pool.prefix() && subnet.space() == pool.space()
+        };
+        let subnet = self.subnets.values().map(|(subnet, _)| subnet).find(same);
+        let inherited = subnet.and_then(|subnet| wire::inherit(pool, subnet).ok());
+        inherited.map_or_else(|| Arc::clone(pool), Arc::new)
     }
 
     fn load_reservations(&self, view: &mut View) {
@@ -169,9 +178,8 @@ mod tests {
         assert_eq!(known.ledger().map(|(ledger, _)| ledger.epoch), Some(2));
         known.read(&Key::Ledger, Some(object(1, 8)), (4, 7));
         assert_eq!(known.ledger().map(|(ledger, _)| ledger.epoch), Some(2));
-        assert_eq!((known.sync(9, 7), known.sync(9, 7)), (None, None));
-        known.see(object(1, 8), 7);
-        assert!(known.sync(8, 8).is_some_and(|why| why.contains('9')));
+        known.rewind();
+        known.see(object(1, 8), 8);
         assert_eq!(known.ledger().map(|(ledger, _)| ledger.epoch), Some(1));
         known.read(&Key::Ledger, Some(object(0, 3)), (9, 9));
         assert_eq!(known.ledger().map(|(ledger, _)| ledger.epoch), Some(0));
