@@ -1,11 +1,14 @@
 //! The log: one line for each thing that happened, as text or as JSON, on standard error.
 //!
-//! Invariant: the level follows the configuration without a restart (`the_level_follows`).
+//! Invariants:
+//! 1. The level follows the configuration without a restart (`the_level_follows`).
+//! 2. Libraries are heard from `warn` on, and at `trace` wholly (`the_level_follows`).
 
 use clap::ValueEnum;
 use std::io;
 use std::sync::Arc;
 use tracing::level_filters::LevelFilter;
+use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::reload::{self, Handle};
 use tracing_subscriber::util::SubscriberInitExt as _;
@@ -24,9 +27,15 @@ pub enum Form {
 /// Turns the level of the log up and down.
 #[derive(Clone, Debug)]
 pub struct Volume {
-    handle: Handle<LevelFilter, Registry>,
+    handle: Handle<Targets, Registry>,
     /// What counts where the configuration says nothing.
     given: LevelFilter,
+}
+
+/// What is let through at a level: of the libraries only what is a trouble, unless everything is asked for.
+fn targets(level: LevelFilter) -> Targets {
+    let others = if level == LevelFilter::TRACE { level } else { level.min(LevelFilter::WARN) };
+    Targets::new().with_default(others).with_target("spiderpool", level)
 }
 
 impl Volume {
@@ -34,20 +43,24 @@ impl Volume {
     pub fn set(&self, configured: Option<LevelFilter>) {
         let level = configured.unwrap_or(self.given);
         // It fails only once the log itself is gone.
-        drop(self.handle.modify(|present| *present = level));
+        drop(self.handle.modify(|present| *present = targets(level)));
     }
 
     /// The present level.
     #[must_use]
     pub fn level(&self) -> LevelFilter {
-        self.handle.clone_current().unwrap_or(self.given)
+        let present = self.handle.clone_current();
+        let own = present.and_then(|targets| {
+            targets.iter().find(|(target, _)| *target == "spiderpool").map(|(_, level)| level)
+        });
+        own.unwrap_or(self.given)
     }
 }
 
 /// Begins the log of this process; a second call leaves the first one's in force.
 #[must_use]
 pub fn begin(form: Form, given: LevelFilter) -> Volume {
-    let (filter, handle) = reload::Layer::new(given);
+    let (filter, handle) = reload::Layer::new(targets(given));
     let lines = fmt::layer().with_writer(io::stderr).with_target(false);
     let lines = match form {
         Form::Json => lines.json().flatten_event(true).boxed(),
@@ -105,7 +118,7 @@ mod tests {
     #[test]
     fn the_level_follows() {
         let paper = Paper::default();
-        let (filter, handle) = reload::Layer::new(LevelFilter::INFO);
+        let (filter, handle) = reload::Layer::new(targets(LevelFilter::INFO));
         let out = paper.clone();
         let lines = fmt::layer().with_writer(move || out.clone()).json().flatten_event(true);
         let subscriber = tracing_subscriber::registry().with(filter).with(lines);
@@ -115,6 +128,7 @@ mod tests {
             say("one");
             volume.set(Some(LevelFilter::DEBUG));
             say("two");
+            tracing::info!(target: "kube_client", "of a library");
             volume.set(None);
             say("three");
         });
