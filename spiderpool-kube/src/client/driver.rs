@@ -307,5 +307,6 @@ fn what(request: &Request) -> String {
         Request::Replace { key, .. } => format!("write {key}"),
         Request::List { index, .. } => format!("list a block in {index}"),
         Request::EndpointsOf(node) => format!("list the endpoints of {node}"),
+        Request::Reservations => "list the reservations".to_owned(),
     }
 }

@@ -16,6 +16,7 @@ use super::clock::{Clock, chance};
 use super::frames::Frames;
 use super::message::Message;
 use super::verdict::{self, Instead, Reply, Sought};
+use super::watch::{RESERVATIONS, Watched};
 use crate::cluster::object::{Body, Endpoint, IndexKey, Key, Listing, Object};
 use crate::cluster::port::{Outcome, Request};
 use crate::cluster::wire;
@@ -93,6 +94,7 @@ impl Server {
             }
             Request::List { index, first, listing } => self.list_in(index, *first, *listing).await,
             Request::EndpointsOf(node) => self.endpoints_of(node).await,
+            Request::Reservations => self.reservations().await,
         }
     }
 
@@ -137,7 +139,16 @@ impl Server {
         let ours = objects.into_iter().filter(|object| {
             !matches!(&object.body, Body::Endpoint(Endpoint { facts, .. }) if facts.node != node.as_str())
         });
-        (Outcome::Endpoints(ours.collect()), None)
+        (Outcome::Objects(ours.collect()), None)
+    }
+
+    async fn reservations(&self) -> (Outcome, Option<String>) {
+        let Watched { plural, kind } = RESERVATIONS;
+        match self.pages(|from| Message::list(plural, from)).await {
+            Ok(listed) => (Outcome::Objects(self.lift_all(kind, &listed.items)), None),
+            Err(Instead::No(why)) => (Outcome::Refused { why }, None),
+            Err(other) => (Outcome::Unknown, Some(other.text())),
+        }
     }
 
     /// Lists all objects of a kind.

@@ -36,9 +36,13 @@ pub(super) struct Watched {
 pub(super) const WATCHED: [Watched; 4] = [
     Watched { plural: "spiderippools", kind: PoolSpec::KIND },
     Watched { plural: "spidersubnets", kind: SubnetSpec::KIND },
-    Watched { plural: "spiderreservedips", kind: ReservedIPSpec::KIND },
+    RESERVATIONS,
     Watched { plural: "spiderledgers", kind: wire::LEDGER_KIND },
 ];
+
+/// Reservations, which are also listed before a reply.
+pub(super) const RESERVATIONS: Watched =
+    Watched { plural: "spiderreservedips", kind: ReservedIPSpec::KIND };
 
 /// What a watch has to say.
 #[derive(Debug)]

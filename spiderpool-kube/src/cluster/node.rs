@@ -37,7 +37,7 @@ use super::record::{Entry, Identity, Record};
 use ask::Group;
 use definitions::Definitions;
 use lane::Lane;
-use read::Reads;
+use read::{Question, Reads};
 use rebuild::Rebuild;
 use recover::Recovering;
 use run::{Progress, Run, RunId};
@@ -101,7 +101,7 @@ struct Sent {
 /// What a call is for.
 #[derive(Clone, Debug)]
 enum Purpose {
-    Read(Key, bool),
+    Read(Question),
     Lane(BlockKey),
     List(BlockKey),
     /// A hint of the index, of which nobody waits for the end.
@@ -116,6 +116,11 @@ enum Purpose {
 const RETRY_MS: u64 = 50;
 /// The longest pause between two tries.
 const RETRY_MAX_MS: u64 = 5_000;
+
+/// Whether a pause is over. One that is longer than any pause is one from before the clock was set back.
+const fn is_over(at_ms: u64, now_ms: u64) -> bool {
+    at_ms <= now_ms || at_ms > now_ms.saturating_add(RETRY_MAX_MS)
+}
 
 /// The pause before try `tries`, spread so that nodes do not come back together.
 fn pause(moment: Moment, tries: u32) -> u64 {
@@ -175,7 +180,9 @@ impl Node {
         let lanes = self.lanes.values().filter_map(Lane::retry_at);
         let rebuild = self.rebuilding.as_ref().and_then(Rebuild::retry_at);
         let others = [self.reads.retry_at(), self.recovering.retry_at(), rebuild];
-        deadlines.chain(lanes).chain(others.into_iter().flatten()).min()
+        let pauses = lanes.chain(others.into_iter().flatten()).min();
+        let pauses = pauses.map(|at| at.min(self.moment.now_ms.saturating_add(RETRY_MAX_MS)));
+        deadlines.chain(pauses).min()
     }
 
     /// Its local record.
@@ -210,7 +217,7 @@ impl Node {
         for id in late {
             self.answer(id, Err(super::port::Fault::Late));
         }
-        let due = |lane: &Lane| lane.retry_at().is_some_and(|at| at <= now_ms);
+        let due = |lane: &Lane| lane.retry_at().is_some_and(|at| is_over(at, now_ms));
         let lanes: Vec<_> =
             self.lanes.iter().filter(|(_, lane)| due(lane)).map(|(key, _)| key.clone()).collect();
         self.ready.extend(lanes.into_iter().map(Waiter::Lane));
@@ -258,10 +265,10 @@ impl Node {
             self.record.apply(&Entry::Saw { revision: meta.revision });
         }
         match sent.purpose {
-            Purpose::Read(key, meta) => self.read_done(&(key, meta), call, outcome),
+            Purpose::Read(question) => self.read_done(&question, call, outcome),
             Purpose::Lane(key) => self.lane_reply(&key, call, outcome),
             Purpose::List(key) => self.list_reply(&key, &outcome),
-            Purpose::Hint(index) => self.reads.forget(&(Key::Index(index), false)),
+            Purpose::Hint(index) => self.reads.forget(&Question::Object(Key::Index(index))),
             Purpose::Endpoint(run) => self.endpoint_reply(run, outcome),
             Purpose::Endpoints => self.endpoints_reply(outcome),
             Purpose::Ledger => self.ledger_reply(outcome),

@@ -143,6 +143,8 @@ pub enum Request {
     },
     /// The endpoints whose label names a node.
     EndpointsOf(Name),
+    /// All reservations, by a quorum list.
+    Reservations,
 }
 
 /// How a call ended.
@@ -154,8 +156,8 @@ pub enum Outcome {
     Meta(Meta),
     /// Of a read: there is no such object.
     Absent,
-    /// Of a list: the endpoints.
-    Endpoints(Vec<Object>),
+    /// Of a list: the objects.
+    Objects(Vec<Object>),
     /// Of a write: it is durable, and the object has this metadata.
     Done(Meta),
     /// Of a write: the object is at another revision, or exists already; nothing was written (409).

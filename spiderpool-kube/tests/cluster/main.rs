@@ -12,7 +12,7 @@ mod world;
 
 use spiderpool_core::command::Answer;
 use spiderpool_kube::cluster::object::Key;
-use spiderpool_kube::cluster::port::Request;
+use spiderpool_kube::cluster::port::{Input, Request};
 use std::collections::BTreeSet;
 use world::{Reply, World, name, word};
 
@@ -113,6 +113,39 @@ fn listing_a_block_that_is_listed_is_no_sign_of_a_restore() {
 }
 
 #[test]
+fn a_reservation_behind_a_stale_watch_is_kept() {
+    let mut world = World::new(1, "10.6.0.10-10.6.0.99");
+    let id = world.add(0, "a", "c1");
+    world.reserve_silently("10.6.0.10-10.6.0.98");
+    world.run();
+    assert_eq!(world.address(0, id), "10.6.0.99");
+    assert_eq!(world.held().len(), 1);
+}
+
+#[test]
+fn what_nobody_waits_for_holds_nothing() {
+    let mut world = World::new(1, "10.6.0.10-10.6.0.99");
+    let late = world.add(0, "default/web-0", "c1");
+    world.now_ms += 100_000;
+    world.input(0, Input::Tick);
+    assert!(world.fault(0, late).contains("in time"));
+    world.run();
+    assert!(world.held().is_empty());
+    assert_eq!(world.agents[0].node.busy(), 0);
+}
+
+#[test]
+fn a_clock_that_is_set_back_stops_nothing() {
+    let mut world = World::new(1, "10.6.0.10-10.6.0.99");
+    let id = world.add(0, "a", "c1");
+    world.serve(0, Reply::NotServed);
+    world.now_ms -= 3_600_000;
+    world.input(0, Input::Tick);
+    world.run();
+    world.address(0, id);
+}
+
+#[test]
 fn as_many_pods_as_addresses_fit_whoever_asks() {
     let mut world = World::new(8, "10.6.0.0-10.6.1.255");
     let mut ids = Vec::new();
@@ -197,7 +230,7 @@ fn a_retry_waits_for_what_is_under_way() {
     let mut world = World::new(1, "10.6.0.10-10.6.0.99");
     let late = world.add(0, "a", "c1");
     world.now_ms += 100_000;
-    world.input(0, spiderpool_kube::cluster::port::Input::Tick);
+    world.input(0, Input::Tick);
     assert!(world.fault(0, late).contains("in time"));
     let again = world.add(0, "a", "c1");
     world.run();

@@ -32,7 +32,10 @@ impl Server {
     /// Serves a request, whole.
     pub(crate) fn serve(&mut self, request: &Request) -> Outcome {
         match request {
-            Request::Read(_) | Request::ReadMeta(_) | Request::EndpointsOf(_) => self.reads += 1,
+            Request::Read(_)
+            | Request::ReadMeta(_)
+            | Request::EndpointsOf(_)
+            | Request::Reservations => self.reads += 1,
             Request::Create { .. } | Request::Replace { .. } | Request::List { .. } => {
                 self.writes += 1;
             }
@@ -54,12 +57,16 @@ impl Server {
                 Some(_) => Outcome::Done(self.put(key.clone(), body.clone()).meta),
             },
             Request::List { index, first, listing } => self.list(index, *first, *listing),
+            Request::Reservations => {
+                let all = self.objects.keys().filter(|key| matches!(key, Key::Reservation(_)));
+                Outcome::Objects(all.filter_map(|key| self.find(key)).collect())
+            }
             Request::EndpointsOf(node) => {
                 let all = self.objects.keys().filter_map(|key| self.find(key));
                 let on = |object: &Object| {
                     object.body.endpoint().is_some_and(|endpoint| endpoint.facts.node == **node)
                 };
-                Outcome::Endpoints(all.filter(on).collect())
+                Outcome::Objects(all.filter(on).collect())
             }
         }
     }

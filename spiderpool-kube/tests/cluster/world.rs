@@ -2,7 +2,7 @@
 
 use crate::server::Server;
 use spiderpool_core::command::{Allocated, Answer, Command, Release};
-use spiderpool_core::definition::{Pool, PoolDraft};
+use spiderpool_core::definition::{Pool, PoolDraft, Reservation, ReservationDraft};
 use spiderpool_core::moment::Moment;
 use spiderpool_core::name::Name;
 use spiderpool_core::owner::{Holder, Owner};
@@ -120,6 +120,15 @@ impl World {
         };
         let pool = Arc::new(Pool::try_from(draft).unwrap());
         self.server.put(Key::Pool(name("blue")), Body::Pool(pool))
+    }
+
+    /// Reserves addresses; nobody hears of it.
+    pub(crate) fn reserve_silently(&mut self, ips: &str) {
+        let ranges = vec![ips.to_owned()];
+        let draft =
+            ReservationDraft { name: "held-back".into(), ranges, ..ReservationDraft::default() };
+        let reservation = Arc::new(Reservation::try_from(draft).unwrap());
+        self.server.put(Key::Reservation(name("held-back")), Body::Reservation(reservation));
     }
 
     pub(crate) fn define(&mut self, ips: &str) {
@@ -291,6 +300,7 @@ pub(crate) fn word(request: &Request) -> String {
         Request::Replace { key, .. } => format!("replace {key}"),
         Request::List { index, .. } => format!("list {index}"),
         Request::EndpointsOf(node) => format!("endpoints {node}"),
+        Request::Reservations => "reservations".to_owned(),
     }
 }
 

@@ -447,7 +447,7 @@ async fn a_list_is_whole_or_nothing() {
     }
     double.state().page = 2;
     let list = Request::EndpointsOf(name("here"));
-    let Outcome::Endpoints(found) = server.call(&list).await.0 else { panic!("no endpoints") };
+    let Outcome::Objects(found) = server.call(&list).await.0 else { panic!("no endpoints") };
     let keys: Vec<String> = found.iter().map(|object| object.key.to_string()).collect();
     assert_eq!(keys, ["endpoint ns/a", "endpoint ns/c"]);
     let lines = double.sent("GET");

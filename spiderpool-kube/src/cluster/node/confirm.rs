@@ -1,7 +1,7 @@
 //! What is checked after the hold and before the reply, and the reply.
 
 use super::lane::Listed;
-use super::read::Read;
+use super::read::{Question, Read};
 use super::run::{Progress, Run, RunId};
 use super::{Entry, Node, Purpose, Waiter};
 use crate::cluster::object::{IndexKey, Key, Listing};
@@ -54,14 +54,14 @@ impl Node {
 
     /// What a quorum read of the ledger says: the reason not to give anything out, if there is one.
     pub(super) fn read_ledger(&mut self, waiter: &Waiter, since: u64) -> Option<Option<String>> {
-        let read = self.read((Key::Ledger, false), since, waiter)?;
+        let read = self.read(Question::Object(Key::Ledger), since, waiter)?;
         let reason = match &read {
             Read::Object(object) => {
                 let recovery = object.body.ledger().and_then(|ledger| ledger.recovery.as_ref());
                 let why = recovery.map(|recovery| recovery.why.clone());
                 why.or_else(|| object.body.unreadable().map(str::to_owned))
             }
-            Read::Meta(_) | Read::Absent => None,
+            Read::Meta(_) | Read::Absent | Read::Objects => None,
         };
         if reason.is_some() {
             self.ready.push_back(Waiter::Recovery);

@@ -7,10 +7,10 @@ use crate::cluster::object::{Body, Key, Ledger, Meta, Object};
 use crate::cluster::port::CallId;
 use crate::cluster::wire;
 use spiderpool_core::definition::{Pool, Reservation, Subnet};
-use spiderpool_core::event::Revision;
+use spiderpool_core::event::{ObjectKey, Revision};
 use spiderpool_core::name::Name;
 use spiderpool_core::view::View;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// What the node knows of the definitions.
@@ -92,6 +92,37 @@ impl Definitions {
         }
         if let Some(object) = object {
             self.see(object, now);
+        }
+    }
+
+    /// Takes in a quorum list of all reservations.
+    pub(super) fn list_reservations(
+        &mut self,
+        objects: Vec<Object>,
+        (call, now): (CallId, CallId),
+    ) {
+        let listed: BTreeSet<_> = objects.iter().map(|object| object.key.clone()).collect();
+        let unreadable = self.unreadable.keys().cloned();
+        let known = self.reservations.keys().cloned().map(Key::Reservation).chain(unreadable);
+        let gone = known.filter(|key| matches!(key, Key::Reservation(_)) && !listed.contains(key));
+        for key in gone.collect::<Vec<_>>() {
+            self.read(&key, None, (call, now));
+        }
+        for object in objects {
+            self.read(&object.key.clone(), Some(object), (call, now));
+        }
+    }
+
+    /// Brings a view's reservations up to date.
+    pub(super) fn renew_reservations(&self, view: &mut View) {
+        let loaded: Vec<_> = view.reservations().map(|loaded| loaded.name().clone()).collect();
+        for name in loaded.iter().filter(|name| !self.reservations.contains_key(*name)) {
+            view.forget(&ObjectKey::Reservation(name.clone()));
+        }
+        for (name, (reservation, meta)) in &self.reservations {
+            if view.revision(&ObjectKey::Reservation(name.clone())) != meta.revision {
+                view.load_reservation(reservation, meta.revision);
+            }
         }
     }
 

@@ -5,7 +5,7 @@
 //! orphan. Whoever was given a slot reads the endpoint once more before the reply: if it names another
 //! one, somebody else was faster, and the slot is given back.
 
-use super::read::Read;
+use super::read::{Question, Read};
 use super::run::{Progress, Run, RunId};
 use super::{Node, Purpose, Waiter};
 use crate::cluster::object::{Body, Endpoint, EndpointFacts, EndpointKey, Key, Meta, Pointer};
@@ -95,13 +95,14 @@ impl Node {
         key: EndpointKey,
         since: u64,
     ) -> Option<()> {
-        let read = self.read((Key::Endpoint(key.clone()), false), since, &Waiter::Run(id))?;
+        let read =
+            self.read(Question::Object(Key::Endpoint(key.clone())), since, &Waiter::Run(id))?;
         run.pointed.key = Some(key);
         run.pointed.seen = Some(match read {
             Read::Object(object) => {
                 object.body.endpoint().map(|endpoint| (object.meta, endpoint.clone()))
             }
-            Read::Meta(_) | Read::Absent => None,
+            Read::Meta(_) | Read::Absent | Read::Objects => None,
         });
         Some(())
     }
@@ -294,7 +295,7 @@ impl Node {
             | Outcome::Found(_)
             | Outcome::Meta(_)
             | Outcome::Absent
-            | Outcome::Endpoints(_) => run.pointed.seen = None,
+            | Outcome::Objects(_) => run.pointed.seen = None,
         }
         run.since = None;
         self.ready.push_back(Waiter::Run(id));

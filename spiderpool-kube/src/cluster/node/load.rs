@@ -3,7 +3,7 @@
 
 use super::lane::Listed;
 use super::meet::is_full;
-use super::read::Read;
+use super::read::{Question, Read};
 use super::run::{Progress, Run, RunId};
 use super::{Node, Waiter};
 use crate::cluster::object::{Index, IndexKey, Key};
@@ -153,7 +153,7 @@ impl Node {
     }
 
     fn index(&mut self, key: &BlockKey, waiter: &Waiter, since: u64) -> Option<Index> {
-        let read_key = (Key::Index(IndexKey::of(key)), false);
+        let read_key = Question::Object(Key::Index(IndexKey::of(key)));
         let recent = self.moment.now_ms.saturating_sub(HINTS_MS);
         let read = match self.reads.recent(&read_key, recent) {
             Some(read) => read.clone(),
@@ -161,7 +161,7 @@ impl Node {
         };
         Some(match read {
             Read::Object(object) => object.body.index().cloned().unwrap_or_default(),
-            Read::Meta(_) | Read::Absent => Index::default(),
+            Read::Meta(_) | Read::Absent | Read::Objects => Index::default(),
         })
     }
 
@@ -224,7 +224,9 @@ impl Node {
                 ObjectKey::Pool(name) => {
                     run.verified_since = Some(since);
                     self.read_ledger(&Waiter::Run(id), since);
-                    self.verify_pool(id, run, name, since)
+                    let reserved = self.verify_reservations(id, run, since);
+                    let pool = self.verify_pool(id, run, name, since);
+                    if reserved == Progress::Waits { reserved } else { pool }
                 }
                 ObjectKey::Space(_) | ObjectKey::Subnet(_) | ObjectKey::Reservation(_) => {
                     Progress::Made
@@ -241,11 +243,20 @@ impl Node {
         progress
     }
 
+    /// Lists the reservations after the hold: what was reserved meanwhile is not given out.
+    fn verify_reservations(&mut self, id: RunId, run: &mut Run, since: u64) -> Progress {
+        if self.read(Question::Reservations, since, &Waiter::Run(id)).is_none() {
+            return Progress::Waits;
+        }
+        self.definitions.renew_reservations(run.transaction.view());
+        Progress::Made
+    }
+
     /// Reads a pool's metadata after the hold; when it moved, the pool.
     fn verify_pool(&mut self, id: RunId, run: &mut Run, name: &Name, since: u64) -> Progress {
         let waiter = Waiter::Run(id);
         let key = Key::Pool(name.clone());
-        let Some(read) = self.read((key.clone(), true), since, &waiter) else {
+        let Some(read) = self.read(Question::Meta(key.clone()), since, &waiter) else {
             return Progress::Waits;
         };
         let known = self.definitions.pool_meta(name);
@@ -254,11 +265,11 @@ impl Node {
                 meta.generation == known.generation && meta.deleting == known.deleting
             }
             (Read::Absent, None) => true,
-            (Read::Object(_) | Read::Meta(_) | Read::Absent, _) => false,
+            (Read::Object(_) | Read::Meta(_) | Read::Absent | Read::Objects, _) => false,
         };
         if !same {
             // The whole read goes into the definitions by itself.
-            if self.read((key, false), since, &waiter).is_none() {
+            if self.read(Question::Object(key), since, &waiter).is_none() {
                 return Progress::Waits;
             }
         }

@@ -1,9 +1,9 @@
 //! How runs, lanes and the server meet: reading blocks, sending what waits, and what became of it.
 
 use super::lane::{Batch, Flight, Known, Lane, Listed, Member, is_visible};
-use super::read::Read;
+use super::read::{Question, Read};
 use super::run::RunId;
-use super::{Node, Purpose, Waiter, pause};
+use super::{Node, Purpose, Waiter, is_over, pause};
 use crate::cluster::object::{Body, IndexKey, Key, Listing, Meta, Object};
 use crate::cluster::port::{Alarm, CallId, Fault, Outcome, Request};
 use spiderpool_core::event::Revision;
@@ -72,7 +72,7 @@ impl Node {
     pub(super) fn advance_lane(&mut self, key: &BlockKey) {
         let now_ms = self.moment.now_ms;
         let Some(lane) = self.lanes.get_mut(key) else { return };
-        if lane.retry_at.is_some_and(|at| at > now_ms) {
+        if lane.retry_at.is_some_and(|at| !is_over(at, now_ms)) {
             return;
         }
         lane.retry_at = None;
@@ -138,7 +138,7 @@ impl Node {
                 self.fail_lane(key, &Fault::Forbidden { object, why });
             }
             Outcome::Meta(_)
-            | Outcome::Endpoints(_)
+            | Outcome::Objects(_)
             | Outcome::Done(_)
             | Outcome::Conflict
             | Outcome::Unknown => self.pause_lane(key),
@@ -195,7 +195,7 @@ impl Node {
     fn ask_index(&mut self, key: &BlockKey, as_of: CallId) {
         let index = Key::Index(IndexKey::of(key));
         let waiter = Waiter::Lane(key.clone());
-        let Some(read) = self.read((index, false), as_of, &waiter) else { return };
+        let Some(read) = self.read(Question::Object(index), as_of, &waiter) else { return };
         let listed = matches!(&read, Read::Object(object)
             if matches!(&object.body, Body::Index(index) if index.blocks.contains_key(&key.first)));
         let unreadable = matches!(&read, Read::Object(object)
@@ -257,7 +257,7 @@ impl Node {
             Outcome::Found(_)
             | Outcome::Meta(_)
             | Outcome::Absent
-            | Outcome::Endpoints(_)
+            | Outcome::Objects(_)
             | Outcome::Unknown => {
                 if let Some(lane) = self.lanes.get_mut(key) {
                     lane.flight = Some(Flight::Resolving { sent: false, batch, listed });
@@ -324,7 +324,7 @@ impl Node {
             }
             Outcome::Absent | Outcome::Missing => self.give_back(key, batch),
             Outcome::Meta(_)
-            | Outcome::Endpoints(_)
+            | Outcome::Objects(_)
             | Outcome::Done(_)
             | Outcome::Conflict
             | Outcome::Refused { .. }

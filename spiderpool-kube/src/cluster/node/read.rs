@@ -3,13 +3,21 @@
 //! A read answers whoever asked before it was sent; who asks while it is under way waits for the next
 //! one (`who_asks_during_a_round_waits_for_the_next`).
 
-use super::{Node, Purpose, Waiter, pause};
+use super::{Node, Purpose, Waiter, is_over, pause};
 use crate::cluster::object::{Key, Meta, Object};
 use crate::cluster::port::{CallId, Outcome, Request};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// What is read: an object, whole or its metadata alone.
-pub(super) type ReadKey = (Key, bool);
+/// What is read.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Question {
+    /// An object.
+    Object(Key),
+    /// The metadata of an object.
+    Meta(Key),
+    /// All reservations; they go into the definitions.
+    Reservations,
+}
 
 /// What a quorum read found.
 #[derive(Clone, Debug)]
@@ -17,12 +25,13 @@ pub(super) enum Read {
     Object(Box<Object>),
     Meta(Meta),
     Absent,
+    Objects,
 }
 
 /// All reads that somebody waits for.
 #[derive(Debug, Default)]
 pub(super) struct Reads {
-    rounds: BTreeMap<ReadKey, Round>,
+    rounds: BTreeMap<Question, Round>,
 }
 
 #[derive(Debug, Default)]
@@ -41,10 +50,10 @@ impl Reads {
     }
 
     /// The reads whose pause is over.
-    pub(super) fn due(&mut self, now_ms: u64) -> Vec<ReadKey> {
+    pub(super) fn due(&mut self, now_ms: u64) -> Vec<Question> {
         let mut due = Vec::new();
         for (key, round) in &mut self.rounds {
-            if round.retry_at.is_some_and(|at| at <= now_ms) {
+            if round.retry_at.is_some_and(|at| is_over(at, now_ms)) {
                 round.retry_at = None;
                 due.push(key.clone());
             }
@@ -52,14 +61,14 @@ impl Reads {
         due
     }
 
-    pub(super) fn forget(&mut self, key: &ReadKey) {
+    pub(super) fn forget(&mut self, key: &Question) {
         if self.rounds.get(key).is_some_and(|round| round.waiters.is_empty()) {
             self.rounds.remove(key);
         }
     }
 
     /// An answer that came within so many milliseconds, however it was asked for.
-    pub(super) fn recent(&self, key: &ReadKey, not_before_ms: u64) -> Option<&Read> {
+    pub(super) fn recent(&self, key: &Question, not_before_ms: u64) -> Option<&Read> {
         let (_, at_ms, read) = self.rounds.get(key)?.answer.as_ref()?;
         (*at_ms >= not_before_ms).then_some(read)
     }
@@ -68,7 +77,7 @@ impl Reads {
 impl Node {
     /// What a read that was sent after `since` found; otherwise one is sent, and the waiter goes on
     /// when it is back.
-    pub(super) fn read(&mut self, key: ReadKey, since: CallId, waiter: &Waiter) -> Option<Read> {
+    pub(super) fn read(&mut self, key: Question, since: CallId, waiter: &Waiter) -> Option<Read> {
         let round = self.reads.rounds.entry(key.clone()).or_default();
         if let Some((.., read)) = round.answer.as_ref().filter(|(call, ..)| *call > since) {
             return Some(read.clone());
@@ -80,24 +89,28 @@ impl Node {
         None
     }
 
-    pub(super) fn send_read(&mut self, key: ReadKey) {
-        let (object, meta) = key.clone();
-        let request =
-            if meta { Request::ReadMeta(object.clone()) } else { Request::Read(object.clone()) };
-        let call = self.call(Purpose::Read(object, meta), request);
+    pub(super) fn send_read(&mut self, key: Question) {
+        let request = match &key {
+            Question::Object(object) => Request::Read(object.clone()),
+            Question::Meta(object) => Request::ReadMeta(object.clone()),
+            Question::Reservations => Request::Reservations,
+        };
+        let call = self.call(Purpose::Read(key.clone()), request);
         self.reads.rounds.entry(key).or_default().flight = Some(call);
     }
 
-    pub(super) fn read_done(&mut self, key: &ReadKey, call: CallId, outcome: Outcome) {
+    pub(super) fn read_done(&mut self, key: &Question, call: CallId, outcome: Outcome) {
         let read = match outcome {
             Outcome::Found(object) => Some(Read::Object(object)),
             Outcome::Meta(meta) => Some(Read::Meta(meta)),
             Outcome::Absent | Outcome::Missing => Some(Read::Absent),
-            Outcome::Endpoints(_)
-            | Outcome::Done(_)
-            | Outcome::Conflict
-            | Outcome::Refused { .. }
-            | Outcome::Unknown => None,
+            Outcome::Objects(objects) => {
+                self.definitions.list_reservations(objects, (call, self.counter));
+                Some(Read::Objects)
+            }
+            Outcome::Done(_) | Outcome::Conflict | Outcome::Refused { .. } | Outcome::Unknown => {
+                None
+            }
         };
         let (moment, Some(round)) = (self.moment, self.reads.rounds.get_mut(key)) else { return };
         round.flight = None;
@@ -108,14 +121,13 @@ impl Node {
         };
         round.tries = 0;
         self.ready.extend(std::mem::take(&mut round.waiters));
-        let defined = matches!(key.0, Key::Pool(_) | Key::Ledger) && !key.1;
         let object = match &read {
             Read::Object(object) => Some((**object).clone()),
-            Read::Meta(_) | Read::Absent => None,
+            Read::Meta(_) | Read::Absent | Read::Objects => None,
         };
         round.answer = Some((call, moment.now_ms, read));
-        if defined {
-            self.definitions.read(&key.0, object, (call, self.counter));
+        if let Question::Object(object_key @ (Key::Pool(_) | Key::Ledger)) = key {
+            self.definitions.read(object_key, object, (call, self.counter));
         }
         self.reads.sweep(moment.now_ms);
     }

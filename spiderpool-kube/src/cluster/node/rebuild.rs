@@ -1,7 +1,7 @@
 //! A record that was lost is made anew: from the endpoints of the node to their blocks, never from a
 //! list of all blocks.
 
-use super::{Entry, Node, Purpose, Waiter, pause};
+use super::{Entry, Node, Purpose, Waiter, is_over, pause};
 use crate::cluster::object::Pointer;
 use crate::cluster::port::{CallId, Outcome, Request};
 use crate::cluster::record::Told;
@@ -43,7 +43,7 @@ impl Node {
     pub(super) fn endpoints_reply(&mut self, outcome: Outcome) {
         let moment = self.moment;
         let Some(rebuild) = &mut self.rebuilding else { return };
-        let Outcome::Endpoints(endpoints) = outcome else {
+        let Outcome::Objects(endpoints) = outcome else {
             rebuild.tries += 1;
             rebuild.retry_at = Some(moment.now_ms.saturating_add(pause(moment, rebuild.tries)));
             return;
@@ -61,7 +61,7 @@ impl Node {
         let now_ms = self.moment.now_ms;
         let Some(rebuild) = &mut self.rebuilding else { return };
         let Some(blocks) = rebuild.blocks.clone() else {
-            if rebuild.retry_at.is_some_and(|at| at <= now_ms) {
+            if rebuild.retry_at.is_some_and(|at| is_over(at, now_ms)) {
                 rebuild.retry_at = None;
                 self.call(Purpose::Endpoints, Request::EndpointsOf(self.name.clone()));
             }

@@ -7,9 +7,9 @@
 //! the one in its record.
 
 use super::lane::Flight;
-use super::read::Read;
+use super::read::{Question, Read};
 use super::run::ASSERTING;
-use super::{Entry, Node, Progress, Purpose, Waiter};
+use super::{Entry, Node, Progress, Purpose, Waiter, is_over};
 use crate::cluster::object::{Body, Key, Ledger, Meta, Recovery};
 use crate::cluster::port::{Alarm, CallId, Outcome, Output, Request};
 use crate::cluster::record::Told;
@@ -123,10 +123,9 @@ impl Node {
 
     /// Does whatever of a recovery is due.
     pub(super) fn advance_recovery(&mut self) {
-        if self.recovering.writing
-            || self.recovering.nodes_at.is_some_and(|at| at > self.moment.now_ms)
-                && self.recovering.nodes.is_none()
-        {
+        let now_ms = self.moment.now_ms;
+        let pauses = self.recovering.nodes_at.is_some_and(|at| !is_over(at, now_ms));
+        if self.recovering.writing || (pauses && self.recovering.nodes.is_none()) {
             return;
         }
         self.recovering.nodes_at = None;
@@ -160,10 +159,10 @@ impl Node {
 
     fn fresh_ledger(&mut self) -> Option<(Option<Ledger>, Meta)> {
         let since = self.recovering.since;
-        let read = self.read((Key::Ledger, false), since, &Waiter::Recovery)?;
+        let read = self.read(Question::Object(Key::Ledger), since, &Waiter::Recovery)?;
         let object = match read {
             Read::Object(object) => Some(*object),
-            Read::Meta(_) | Read::Absent => None,
+            Read::Meta(_) | Read::Absent | Read::Objects => None,
         };
         let Some(object) = object else { return Some((None, Meta::default())) };
         object.body.ledger().map(|ledger| (Some(ledger.clone()), object.meta))

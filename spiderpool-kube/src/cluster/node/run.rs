@@ -86,6 +86,13 @@ impl Run {
         }
     }
 
+    /// Whether nobody waits for the addresses that it asks for: it begins nothing any more, since the
+    /// identity may have another pod by now.
+    fn is_abandoned(&self) -> bool {
+        let asks = matches!(self.command, Command::Allocate(_));
+        asks && self.ask.is_none() && self.group.is_none() && !self.undoing
+    }
+
     /// Begins again from nothing, for instance with blocks read anew.
     pub(super) fn restart(&mut self, moment: Moment) {
         self.transaction = Transaction::new(self.command.clone(), moment);
@@ -129,6 +136,10 @@ impl Node {
             return;
         }
         loop {
+            if run.is_abandoned() {
+                self.take_back(id, run, Fault::Late);
+                return;
+            }
             if run.answer.is_some() {
                 self.confirm(id, run);
                 return;
