@@ -6,7 +6,7 @@
 use crate::call::Call;
 use crate::steps::Steps;
 use crate::tiers::Report;
-use crate::workspace::Workspace;
+use crate::workspace::{FEATURES, Workspace};
 
 /// Runs each linter as a step.
 pub(crate) fn tier(workspace: &Workspace) -> Report {
@@ -14,11 +14,11 @@ pub(crate) fn tier(workspace: &Workspace) -> Report {
     let root = &workspace.root;
     steps.step("format", || Call::cargo().args(["fmt", "--all", "--check"]).dir(root).run());
     steps.step("clippy", || {
-        let arguments = ["clippy", "--workspace", "--all-targets", "--", "--deny", "warnings"];
-        Call::cargo().args(arguments).dir(root).run()
+        let call = Call::cargo().args(["clippy", "--workspace", "--all-targets"]).args(FEATURES);
+        call.args(["--", "--deny", "warnings"]).dir(root).run()
     });
     steps.step("documentation", || {
-        let call = Call::cargo().args(["doc", "--workspace", "--no-deps"]);
+        let call = Call::cargo().args(["doc", "--workspace", "--no-deps"]).args(FEATURES);
         call.env("RUSTDOCFLAGS", "--deny warnings").dir(root).run()
     });
     steps.finish()

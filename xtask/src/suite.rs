@@ -13,14 +13,14 @@ use crate::prerequisites;
 use crate::steps::progress;
 use crate::tiers::Report;
 use crate::vm::tier as vm;
-use crate::workspace::Workspace;
+use crate::workspace::{FEATURES, Workspace};
 
 /// Name of the tier that runs what the other leaves out.
 pub(crate) const HOST: &str = "host";
 
 /// Runs every test that needs nothing but the compiler, doctests included.
 pub(crate) fn unit(workspace: &Workspace) -> Report {
-    let call = Call::cargo().args(["test", "--workspace", "--no-fail-fast"]);
+    let call = Call::cargo().args(["test", "--workspace", "--no-fail-fast"]).args(FEATURES);
     counted("unit+property", &call.dir(&workspace.root))
 }
 
@@ -29,7 +29,8 @@ pub(crate) fn host(workspace: &Workspace) -> Report {
     if let Err(reason) = prerequisites::need(&["ip", "ping"]).and_then(|()| prerequisites::root()) {
         return Report::skipped(reason);
     }
-    let call = Call::cargo().args(["test", "--workspace", "--no-fail-fast", "--lib", "--bins"]);
+    let call = Call::cargo().args(["test", "--workspace", "--no-fail-fast"]).args(FEATURES);
+    let call = call.args(["--lib", "--bins"]);
     let names = host_tests(workspace).into_iter().flat_map(|name| ["--test", name]);
     counted(HOST, &call.args(names).args(["--", "--ignored"]).dir(&workspace.root))
 }

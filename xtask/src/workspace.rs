@@ -11,6 +11,9 @@ use serde_json::Value;
 
 use crate::call::{Call, Fault};
 
+/// What is built of members whose features no other member asks for.
+pub(crate) const FEATURES: [&str; 2] = ["--features", "spiderpool-kube/crd"];
+
 /// The tree and its members.
 #[derive(Debug)]
 pub(crate) struct Workspace {
