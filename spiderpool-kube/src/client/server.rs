@@ -261,7 +261,8 @@ impl Server {
         Ok(response)
     }
 
-    /// Watches the objects of a kind.
+    /// Watches the objects of a kind; asks again when the server has no time for it, as it says when it
+    /// has just started.
     ///
     /// # Errors
     /// [`Instead::Expired`] when the revision is too far back, or what else the server says.
@@ -273,17 +274,26 @@ impl Server {
     ) -> Result<Events, Instead> {
         let message = Message::watch(plural, revision, seconds);
         let late = |_| Instead::Unclear(format!("{}: no reply", message.summary()));
-        let response = tokio::time::timeout(self.patience, self.send(&message)).await;
-        let response = response.map_err(late)?.map_err(|Unclear(why)| Instead::Unclear(why))?;
-        let status = response.status().as_u16();
-        if status == 200 {
-            return Ok(Events { body: response.into_body(), frames: Frames::default() });
+        let mut tries = 1;
+        loop {
+            let response = tokio::time::timeout(self.patience, self.send(&message)).await;
+            let response = response.map_err(late)?.map_err(|Unclear(why)| Instead::Unclear(why))?;
+            let (head, body) = response.into_parts();
+            let status = head.status.as_u16();
+            if status == 200 {
+                return Ok(Events { body, frames: Frames::default() });
+            }
+            if status == 429 && tries < BUSY_TRIES {
+                tries += 1;
+                tokio::time::sleep(busy_pause(&head.headers, chance())).await;
+                continue;
+            }
+            let body = Limited::new(body, REPLY_MAX).collect();
+            let body = tokio::time::timeout(self.patience, body).await.map_err(late)?;
+            let body = body.map_err(|error| Instead::Unclear(chain(&*error)))?.to_bytes().to_vec();
+            let instead = verdict::content(&Reply { status, body }).err();
+            return Err(instead.unwrap_or_else(|| Instead::Unclear(format!("{status} to a watch"))));
         }
-        let body = Limited::new(response.into_body(), REPLY_MAX).collect();
-        let body = tokio::time::timeout(self.patience, body).await.map_err(late)?;
-        let body = body.map_err(|error| Instead::Unclear(chain(&*error)))?.to_bytes().to_vec();
-        let instead = verdict::content(&Reply { status, body }).err();
-        Err(instead.unwrap_or_else(|| Instead::Unclear(format!("{status} to a watch"))))
     }
 }
 

@@ -427,6 +427,9 @@ async fn a_busy_server_is_asked_again() {
     assert_eq!(server.call(&Request::Read(Key::Ledger)).await.0, Outcome::Absent);
     assert!(began.elapsed() >= Duration::from_secs(1));
     assert_eq!(double.sent("GET").len(), 2);
+    double.fault("GET", busy(Some("0")));
+    assert!(server.watch("spiderledgers", 1, 300).await.is_ok());
+    assert_eq!(double.sent("GET").len(), 4);
     (0..9).for_each(|_| double.fault("POST", busy(Some("0"))));
     let create = Request::Create { key: Key::Ledger, body: ledger(1) };
     assert_eq!(server.call(&create).await.0, Outcome::Unknown);
