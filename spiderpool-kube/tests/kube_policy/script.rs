@@ -34,6 +34,30 @@ fn detached(owner: &str, node: &str, generation: u64) -> Value {
     slot
 }
 
+/// The shard of the index that lists one block.
+fn shard(block: &str) -> Value {
+    let entry = json!({ "incarnation": "0123456789abcdef", "full": false });
+    let blocks = json!({ block.rsplit('.').next().unwrap(): entry });
+    json!({ "metadata": { "name": "default.4.script" }, "spec": {
+        "format": 1, "space": "default", "ipVersion": 4, "first": "10.0.0.0", "blocks": blocks,
+    } })
+}
+
+/// The endpoint of the static identity: it names a slot, and grants nothing.
+fn endpoint(address: &str) -> Value {
+    let slots = json!([{ "interface": "eth0", "space": "default", "address": address }]);
+    json!({
+        "metadata": {
+            "name": "db-0", "labels": { "ipam.spidernet.io/node": "b" },
+            "finalizers": ["spiderpool.spidernet.io"],
+        },
+        "status": {
+            "current": { "uid": "u", "node": "b", "ips": [] }, "slots": slots,
+            "ownerControllerType": "StatefulSet", "ownerControllerName": "db",
+        },
+    })
+}
+
 #[test]
 #[ignore = "kube tier: needs a kube-apiserver"]
 fn a_days_work_of_two_agents_is_accepted() {
@@ -46,26 +70,11 @@ fn a_days_work_of_two_agents_is_accepted() {
     // The first pod of the block, and the index.
     let spec = json!({ "generation": 1, "slots": { "0": held("a", web, 1) } });
     create(a, &format!("{API}/spiderblocks"), &room.block_named(&name, &first, &spec));
-    let entry = json!({ name.rsplit('.').next().unwrap(): { "incarnation": "0123456789abcdef", "full": false } });
-    let shard = json!({ "metadata": { "name": "default.4.script" }, "spec": {
-        "format": 1, "space": "default", "ipVersion": 4, "first": "10.0.0.0", "blocks": entry,
-    } });
-    create(a, &format!("{API}/spiderblockindexes"), &shard);
+    create(a, &format!("{API}/spiderblockindexes"), &shard(&name));
 
     // The other node comes, with a static identity: its endpoint first, then the block.
-    let slots = json!([{ "interface": "eth0", "space": "default", "address": first }]);
-    let endpoint = json!({
-        "metadata": {
-            "name": "db-0", "labels": { "ipam.spidernet.io/node": "b" },
-            "finalizers": ["spiderpool.spidernet.io"],
-        },
-        "status": {
-            "current": { "uid": "u", "node": "b", "ips": [] }, "slots": slots,
-            "ownerControllerType": "StatefulSet", "ownerControllerName": "db",
-        },
-    });
     let endpoints = format!("{API}/namespaces/default/spiderendpoints");
-    create(b, &endpoints, &endpoint);
+    create(b, &endpoints, &endpoint(&first));
     step("b: an identity", b, &path, 1, &json!({ "1": held("b", db, 2) }));
 
     // Ahead, attached, another sandbox, found in conflict, allocated elsewhere.
@@ -103,11 +112,11 @@ fn a_days_work_of_two_agents_is_accepted() {
         "metadata": { "labels": { "ipam.spidernet.io/node": "a" } },
         "status": { "current": { "node": "a" } },
     });
-    let endpoint = format!("{endpoints}/db-0");
-    judge("a: its endpoint", &a.send("PATCH", &endpoint, Some(&to_a)).unwrap(), Ok(()));
+    let path_of_db = format!("{endpoints}/db-0");
+    judge("a: its endpoint", &a.send("PATCH", &path_of_db, Some(&to_a)).unwrap(), Ok(()));
     step("b: hold the new", b, &path, 1, &json!({ "4": held("b", db, 11) }));
     let repoint = json!({ "status": { "slots": [] } });
-    judge("b: repoint", &b.send("PATCH", &endpoint, Some(&repoint)).unwrap(), Ok(()));
+    judge("b: repoint", &b.send("PATCH", &path_of_db, Some(&repoint)).unwrap(), Ok(()));
     let after = step(
         "b: free the old, give it out again",
         b,
