@@ -1,0 +1,3 @@
+//! Runs schedules of the simulator and prints what came of them.
+
+fn main() {}

@@ -1,0 +1,193 @@
+//! A model of an API server: objects with one revision counter, compare-and-swap, merge.
+//!
+//! It is what a quorum of etcd is to its clients: requests take effect one after the other, at the
+//! instant at which [`Server::execute`] is called. Latency, loss and delay are the wire's
+//! ([`crate::wire`]).
+//!
+//! Invariants:
+//! 1. A write that is answered with a conflict, or that the object is gone, changed nothing
+//!    (`a_conflict_changes_nothing`).
+//! 2. What a replacement does not change, it leaves as it is on the server
+//!    (`a_replacement_sends_only_what_differs`).
+
+use spiderpool_core::event::Revision;
+use spiderpool_core::slots::Slot;
+use spiderpool_kube::cluster::object::{Body, Index, Key, Listing, Meta, Object};
+use spiderpool_kube::cluster::port::{Outcome, Request};
+use std::collections::BTreeMap;
+
+/// All objects of a cluster, as far as the protocol knows them.
+#[derive(Clone, Debug, Default)]
+pub struct Server {
+    objects: BTreeMap<Key, Object>,
+    revision: Revision,
+}
+
+/// A change that a request made.
+#[derive(Debug)]
+pub struct Commit {
+    /// Of which object.
+    pub key: Key,
+    /// What it was before; `None` when it did not exist.
+    pub before: Option<Object>,
+    /// Whether a replacement was computed from something else than what it replaced.
+    pub mistaken: bool,
+}
+
+impl Server {
+    /// The counter of all changes.
+    #[must_use]
+    pub const fn revision(&self) -> Revision {
+        self.revision
+    }
+
+    /// An object as it is.
+    #[must_use]
+    pub fn object(&self, key: &Key) -> Option<&Object> {
+        self.objects.get(key)
+    }
+
+    /// Every object, by name.
+    pub fn objects(&self) -> impl Iterator<Item = &Object> {
+        self.objects.values()
+    }
+
+    /// Does what a request asks; `lenient` drops the comparison of revisions.
+    pub fn execute(&mut self, request: &Request, lenient: bool) -> (Outcome, Option<Commit>) {
+        match request {
+            Request::Read(key) => {
+                let found = self.objects.get(key);
+                (found.map_or(Outcome::Absent, |o| Outcome::Found(Box::new(o.clone()))), None)
+            }
+            Request::ReadMeta(key) => {
+                let found = self.objects.get(key);
+                (found.map_or(Outcome::Absent, |object| Outcome::Meta(object.meta)), None)
+            }
+            Request::EndpointsOf(node) => {
+                let of_node = |object: &&Object| match &object.body {
+                    Body::Endpoint(endpoint) => *endpoint.facts.node == **node,
+                    _ => false,
+                };
+                let found = self.objects.values().filter(of_node).cloned().collect();
+                (Outcome::Endpoints(found), None)
+            }
+            Request::Create { key, body } => self.create(key, body),
+            Request::Replace { key, base, was, body } => {
+                self.replace(key, (!lenient).then_some(*base), was, body)
+            }
+            Request::List { index, first, listing } => {
+                self.list(&Key::Index(index.clone()), *first, *listing)
+            }
+        }
+    }
+
+    fn create(&mut self, key: &Key, body: &Body) -> (Outcome, Option<Commit>) {
+        if self.objects.contains_key(key) {
+            return (Outcome::Conflict, None);
+        }
+        let meta = self.put(key, body.clone(), 1);
+        let commit = Commit { key: key.clone(), before: None, mistaken: false };
+        (Outcome::Done(meta), Some(commit))
+    }
+
+    fn replace(
+        &mut self,
+        key: &Key,
+        base: Option<Revision>,
+        was: &Body,
+        body: &Body,
+    ) -> (Outcome, Option<Commit>) {
+        let Some(stored) = self.objects.get(key) else { return (Outcome::Missing, None) };
+        if base.is_some_and(|base| base != stored.meta.revision) {
+            return (Outcome::Conflict, None);
+        }
+        let mistaken = stored.body != *was;
+        let merged = if mistaken { merge(&stored.body, was, body) } else { body.clone() };
+        if merged == stored.body {
+            return (Outcome::Done(stored.meta), None);
+        }
+        let before = stored.clone();
+        let meta = self.put(key, merged, before.meta.generation + 1);
+        (Outcome::Done(meta), Some(Commit { key: key.clone(), before: Some(before), mistaken }))
+    }
+
+    fn list(&mut self, key: &Key, first: u128, listing: Listing) -> (Outcome, Option<Commit>) {
+        let before = self.objects.get(key).cloned();
+        let mut index = match before.as_ref().map(|object| &object.body) {
+            Some(Body::Index(index)) => index.clone(),
+            _ => Index::default(),
+        };
+        if let (Some(object), Some(_)) =
+            (&before, index.blocks.get(&first).filter(|known| **known == listing))
+        {
+            return (Outcome::Done(object.meta), None);
+        }
+        index.blocks.insert(first, listing);
+        let generation = before.as_ref().map_or(1, |object| object.meta.generation + 1);
+        let meta = self.put(key, Body::Index(index), generation);
+        (Outcome::Done(meta), Some(Commit { key: key.clone(), before, mistaken: false }))
+    }
+
+    /// Writes an object whatever is there, as people and other controllers do.
+    pub fn put(&mut self, key: &Key, body: Body, generation: u64) -> Meta {
+        self.revision += 1;
+        let deleting = matches!(&body, Body::Pool(pool) if pool.is_deleting());
+        let meta = Meta { revision: self.revision, generation, deleting };
+        self.objects.insert(key.clone(), Object { key: key.clone(), meta, body });
+        meta
+    }
+
+    /// Changes something of an object that is not the protocol's business, such as a label.
+    pub fn touch(&mut self, key: &Key) -> bool {
+        let Some(object) = self.objects.get_mut(key) else { return false };
+        self.revision += 1;
+        object.meta.revision = self.revision;
+        true
+    }
+
+    /// Takes an object away, finalizers and all.
+    pub fn remove(&mut self, key: &Key) -> Option<Object> {
+        let object = self.objects.remove(key)?;
+        self.revision += 1;
+        Some(object)
+    }
+
+    /// Goes back to what a copy holds; with `hidden` the counter goes on.
+    pub fn restore(&mut self, copy: &Self, hidden: bool) {
+        self.objects.clone_from(&copy.objects);
+        if !hidden {
+            self.revision = copy.revision;
+        }
+    }
+}
+
+/// What a merge patch from `was` to `body` makes of something else.
+fn merge(stored: &Body, was: &Body, body: &Body) -> Body {
+    let (Body::Block(stored), Body::Block(was), Body::Block(body)) = (stored, was, body) else {
+        return body.clone();
+    };
+    let mut merged = stored.clone();
+    let (sheet, old, new) = (&mut merged.sheet, &was.sheet, &body.sheet);
+    for slot in 0..new.size.slots() {
+        let (before, after): (Option<&Slot>, Option<&Slot>) =
+            (old.slots.get(&slot), new.slots.get(&slot));
+        match after {
+            _ if before == after => {}
+            Some(state) => drop(sheet.slots.insert(slot, state.clone())),
+            None => drop(sheet.slots.remove(&slot)),
+        }
+    }
+    if old.commits != new.commits {
+        sheet.commits = new.commits;
+    }
+    if old.generation != new.generation {
+        sheet.generation = new.generation;
+    }
+    if old.incarnation != new.incarnation {
+        sheet.incarnation = new.incarnation;
+    }
+    if was.listed != body.listed {
+        merged.listed = body.listed;
+    }
+    Body::Block(merged)
+}
