@@ -230,7 +230,7 @@ impl<M: Machine> World<'_, M> {
                 Output::Call { call, request } => {
                     let life = self.hosts.get(at).map_or(0, |host| host.life);
                     self.sought(at, &request);
-                    self.send(Sender::Host { host: at, life }, call, request);
+                    self.send(Sender::Host { host: at, life }, call, *request);
                 }
                 Output::Answer { id, answer } => self.answered(at, id, answer),
                 Output::WantNodes => {

@@ -13,7 +13,7 @@ use crate::world::{EPOCH_MS, Happening, World};
 use spiderpool_core::command::Place;
 use spiderpool_core::name::Name;
 use spiderpool_core::slots::{BlockKey, Held, Sheet, Slot};
-use spiderpool_kube::cluster::object::{Body, EndpointKey, Key};
+use spiderpool_kube::cluster::object::{Body, Endpoint, EndpointFacts, EndpointKey, Key, Pointer};
 use spiderpool_kube::cluster::port::Request;
 use std::collections::BTreeMap;
 
@@ -55,6 +55,7 @@ impl<M: Machine> World<'_, M> {
         }
         *self.counts.requests.entry("list blocks").or_default() += 1;
         self.forget_identities();
+        self.project();
         self.finish_pools();
         let gone = self.gone();
         let now = self.now;
@@ -191,10 +192,57 @@ impl<M: Machine> World<'_, M> {
         }
     }
 
+    /// Endpoints of ordinary pods are made to say what the blocks say.
+    fn project(&mut self) {
+        let mut slots: BTreeMap<usize, Vec<Pointer>> = BTreeMap::new();
+        for object in self.server.objects() {
+            let (Key::Block(key), Body::Block(block)) = (&object.key, &object.body) else {
+                continue;
+            };
+            for (slot, state) in &block.sheet.slots {
+                let Slot::Allocated(held) = state else { continue };
+                let pod = held.holder.pod_uid.as_ref().and_then(|uid| self.by_uid.get(uid));
+                let Some(pod) = pod.filter(|_| !held.holder.owner.is_static()) else { continue };
+                let place = Place { space: key.space.clone(), address: key.address(*slot) };
+                let attachment = held.placement.attachment.clone();
+                slots.entry(*pod).or_default().push(Pointer { attachment, place });
+            }
+        }
+        for pod in 0..self.pods.len() {
+            let slots = slots.remove(&pod).unwrap_or_default();
+            self.project_pod(pod, slots);
+        }
+    }
+
+    fn project_pod(&mut self, at: usize, slots: Vec<Pointer>) {
+        let Some(pod) = self.pods.get(at).filter(|pod| pod.set.is_none()) else { return };
+        let key = Key::Endpoint(pod.key.clone());
+        let present = self.server.object(&key).and_then(|object| object.body.endpoint());
+        let theirs = present.is_some_and(|endpoint| endpoint.facts.pod_uid != *pod.uid);
+        if pod.life == Life::Gone || slots.is_empty() {
+            if present.is_some() && !theirs {
+                self.server.remove(&key);
+            }
+            return;
+        }
+        let node = self.hosts.get(pod.host).map(|host| host.node.to_string());
+        let facts = EndpointFacts {
+            key: pod.key.clone(),
+            pod_uid: pod.uid.to_string(),
+            node: node.unwrap_or_default(),
+            owner_kind: "Pod".to_owned(),
+            owner_name: pod.key.name.to_string(),
+        };
+        let wanted = Endpoint { facts, slots };
+        if present != Some(&wanted) {
+            self.server.put(&key, Body::Endpoint(wanted), 1);
+        }
+    }
+
     /// Endpoints of identities that have become invalid go before their slots do.
     fn forget_identities(&mut self) {
         let invalid = self.server.objects().filter_map(|object| match &object.body {
-            Body::Endpoint(endpoint) => {
+            Body::Endpoint(endpoint) if endpoint.facts.owner_kind == "StatefulSet" => {
                 let key = &endpoint.facts.key;
                 let free = endpoint.slots.iter().all(|pointer| {
                     let (block, slot) = block_of(&pointer.place);

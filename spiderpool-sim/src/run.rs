@@ -10,6 +10,7 @@ use crate::saboteur::Bug;
 use crate::schedule::{Schedule, Scope};
 use crate::wire::Counts;
 use crate::world::World;
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -34,6 +35,8 @@ pub struct Setting {
     pub scope: Scope,
     /// The planted bug.
     pub bug: Option<Bug>,
+    /// Whether it goes on after a failure, to count them all.
+    pub survey: bool,
 }
 
 /// What came of a series.
@@ -43,8 +46,25 @@ pub struct Tally {
     pub schedules: u64,
     /// The failure with the lowest seed.
     pub failure: Option<Outcome>,
+    /// Every failure by what it says, its numbers left out: how often, and the lowest seed.
+    pub failures: BTreeMap<String, (u64, u64)>,
     /// Everything that was counted.
     pub counts: Counts,
+}
+
+impl Tally {
+    fn fail(&mut self, kind: String, (times, seed): (u64, u64)) {
+        let known = self.failures.entry(kind).or_insert((0, seed));
+        known.0 += times;
+        known.1 = known.1.min(seed);
+    }
+}
+
+/// What a failure says without the numbers and names in it.
+fn kind(violation: &str) -> String {
+    let text = violation.split_once(": ").map_or(violation, |(_, text)| text);
+    let words = text.split(' ').filter(|word| !word.chars().any(|c| c.is_ascii_digit()));
+    words.take(14).collect::<Vec<_>>().join(" ")
 }
 
 impl Counts {
@@ -125,9 +145,10 @@ pub fn series<M: Machine>(
             let outcome = run::<M>(&schedule, setting.bug);
             own.schedules += 1;
             own.counts.add(&outcome.counts);
-            if outcome.violation.is_some() {
-                stop.store(true, Ordering::Relaxed);
-                own.failure = Some(outcome);
+            if let Some(violation) = &outcome.violation {
+                stop.store(!setting.survey, Ordering::Relaxed);
+                own.fail(kind(violation), (1, outcome.seed));
+                own.failure.get_or_insert(outcome);
             }
         }
         merge(&tally, own);
@@ -140,10 +161,13 @@ pub fn series<M: Machine>(
     tally.into_inner().unwrap_or_default()
 }
 
-fn merge(tally: &Mutex<Tally>, own: Tally) {
+fn merge(tally: &Mutex<Tally>, mut own: Tally) {
     let Ok(mut all) = tally.lock() else { return };
     all.schedules += own.schedules;
     all.counts.add(&own.counts);
+    for (kind, found) in std::mem::take(&mut own.failures) {
+        all.fail(kind, found);
+    }
     let seed = |failure: &Option<Outcome>| failure.as_ref().map_or(u64::MAX, |f| f.seed);
     if seed(&own.failure) < seed(&all.failure) {
         all.failure = own.failure;

@@ -16,10 +16,10 @@ pub(crate) fn happening(now: u64, happening: &Happening) {
 }
 
 pub(crate) fn output(now: u64, host: usize, output: &Output) {
-    match output {
-        Output::Call { call, request: Request::Replace { key, base, body, .. } } => {
-            line(&format!("{now:>7}   #{host} call {call}: replace {key} at {base}: {body:?}"));
-        }
-        _ => line(&format!("{now:>7}   #{host} {output:?}")),
+    if let Output::Call { call, request } = output
+        && let Request::Replace { key, base, body, .. } = &**request
+    {
+        return line(&format!("{now:>7}   #{host} call {call}: replace {key} at {base}: {body:?}"));
     }
+    line(&format!("{now:>7}   #{host} {output:?}"));
 }
