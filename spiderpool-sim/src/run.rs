@@ -61,7 +61,7 @@ impl Tally {
 }
 
 /// What a failure says without the numbers and names in it.
-fn kind(violation: &str) -> String {
+pub(crate) fn kind(violation: &str) -> String {
     let text = violation.split_once(": ").map_or(violation, |(_, text)| text);
     let words = text.split(' ').filter(|word| !word.chars().any(|c| c.is_ascii_digit()));
     words.take(14).collect::<Vec<_>>().join(" ")

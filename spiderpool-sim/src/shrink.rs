@@ -1,13 +1,15 @@
-//! Cuts a failing schedule down: actions are left out for as long as it still fails.
+//! Cuts a failing schedule down: actions are left out for as long as it still fails in the same way.
 
 use crate::machine::Machine;
-use crate::run::run;
+use crate::run::{kind, run};
 use crate::saboteur::Bug;
 use crate::schedule::Schedule;
 
 /// The fewest actions of a failing schedule, by their places in it, with which it still fails.
 #[must_use]
 pub fn shrink<M: Machine>(schedule: &Schedule, bug: Option<Bug>) -> Vec<usize> {
+    let fails = |schedule: &Schedule| run::<M>(schedule, bug).violation.as_deref().map(kind);
+    let first = fails(schedule);
     let mut kept: Vec<usize> = (0..schedule.actions.len()).collect();
     let mut chunk = kept.len().div_ceil(2);
     while chunk > 0 {
@@ -15,7 +17,7 @@ pub fn shrink<M: Machine>(schedule: &Schedule, bug: Option<Bug>) -> Vec<usize> {
         while at < kept.len() {
             let fewer: Vec<_> =
                 kept.iter().take(at).chain(kept.iter().skip(at + chunk)).copied().collect();
-            if run::<M>(&only(schedule, &fewer), bug).violation.is_some() {
+            if fails(&only(schedule, &fewer)) == first {
                 kept = fewer;
             } else {
                 at += chunk;
