@@ -8,10 +8,14 @@ use crate::schedule::{
     Action, Deletion, Edit, Fate, Fault, Named, Schedule, Scope, Shape, Weather, Wish,
 };
 use spiderpool_core::definition::{Policy, Pool, PoolDraft};
+use std::net::Ipv4Addr;
 use std::sync::Arc;
 
 /// When the actions of a schedule end, in milliseconds.
 const SPAN_MS: u64 = 120_000;
+
+/// How long a world runs on after the last fault, in milliseconds.
+const QUIET_MS: u64 = 420_000;
 
 /// The hard cases that get schedules of their own.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -39,7 +43,43 @@ pub(crate) fn schedule(seed: u64, scope: Scope, chance: &mut Chance) -> Schedule
     draw.work(&shape);
     draw.faults(&shape);
     actions.sort_by_key(|(at, _)| *at);
-    Schedule { seed, shape, actions, calm_ms: SPAN_MS + 10_000 }
+    Schedule { seed, shape, actions, calm_ms: SPAN_MS + 10_000, quiet_ms: QUIET_MS }
+}
+
+/// So many nodes with so many pods in all; every node reboots at the same moment.
+pub(crate) fn scale(seed: u64, nodes: usize, pods: usize) -> Schedule {
+    let draft = PoolDraft {
+        name: "first".to_owned(),
+        prefix: "10.0.0.0/8".to_owned(),
+        ranges: vec![format!("10.0.0.1-{}", Ipv4Addr::from_bits(last_of(pods)))],
+        is_default: true,
+        policy: Policy::Spread,
+        ..PoolDraft::default()
+    };
+    let pools = Pool::try_from(draft).into_iter().map(Arc::new).collect();
+    let shape = Shape {
+        hosts: nodes,
+        twin: false,
+        leaders: 1,
+        pools,
+        clocks: vec![0; nodes],
+        sets: 0,
+        mishaps: 0,
+    };
+    let wish = Wish { interfaces: 1, together: false, dual: false, pools: Named::First };
+    let create = |at: usize| (at as u64 % 20_000, Action::Create { host: at as u64, wish });
+    let mut actions: Vec<_> = (0..pods).map(create).collect();
+    let reboot =
+        |host: usize| (40_000, Action::Break(Fault::Reboot { host: host as u64, down_ms: 1_000 }));
+    actions.extend((0..nodes).map(reboot));
+    actions.sort_by_key(|(at, _)| *at);
+    Schedule { seed, shape, actions, calm_ms: 45_000, quiet_ms: 120_000 }
+}
+
+/// The last address of a pool with a tenth more addresses than pods.
+fn last_of(pods: usize) -> u32 {
+    let count = u32::try_from(pods + pods / 10 + 64).unwrap_or(u32::MAX >> 8);
+    0x0a00_0000 | count.min(0x00ff_fffe)
 }
 
 fn shape(case: Case, chance: &mut Chance) -> Shape {
@@ -65,7 +105,7 @@ fn shape(case: Case, chance: &mut Chance) -> Shape {
 
 fn pools(case: Case, chance: &mut Chance) -> Vec<Arc<Pool>> {
     let (first, second) = match case {
-        Case::Mixed => (chance.between(20, 60), chance.between(4, 24)),
+        Case::Mixed => (chance.between(24, 100), chance.between(4, 32)),
         Case::Exact => (25, 3),
         Case::OneBlock => (62, 8),
         Case::Reboot => (110, 12),

@@ -150,14 +150,15 @@ impl<M: Machine> World<'_, M> {
         if sandbox.is_some_and(|sandbox| sandbox.phase == Phase::Gone) {
             return false;
         }
-        let of_node = self.hosts.iter().filter(|host| host.node == held.holder.node);
-        let silent =
-            of_node.filter(|host| !host.demolished).any(|host| !host.is_reachable(self.now));
         let there = sandbox.is_some_and(|sandbox| {
-            let demolished = self.hosts.get(sandbox.host).is_some_and(|host| host.demolished);
-            !demolished && sandbox.phase != Phase::Gone
+            self.hosts.get(sandbox.host).is_some_and(|host| !host.demolished)
         });
-        silent || there
+        if there {
+            return true;
+        }
+        let of_node = self.hosts.iter().filter(|host| host.node == held.holder.node);
+        let mut standing = of_node.filter(|host| !host.demolished);
+        standing.any(|host| !host.is_reachable(self.now))
     }
 
     /// A leader frees a slot: a live read, then a write at the revision just read.

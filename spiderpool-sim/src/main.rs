@@ -42,6 +42,9 @@ struct Arguments {
     /// Go on after failures, and count them by kind
     #[arg(long)]
     survey: bool,
+    /// Restart so many nodes with so many pods in all at once, instead of running schedules
+    #[arg(long, value_parser = scale, value_name = "nodes=N,pods=M")]
+    scale: Option<(usize, usize)>,
     /// Do not cut a failing schedule down
     #[arg(long)]
     no_shrink: bool,
@@ -51,11 +54,26 @@ fn bug(text: &str) -> Result<Bug, NoSuchBug> {
     text.parse()
 }
 
+/// `nodes=N,pods=M`, in either order.
+fn scale(text: &str) -> Result<(usize, usize), String> {
+    let (mut nodes, mut pods) = (None, None);
+    for part in text.split(',') {
+        let number = |text: &str| text.parse().map_err(|_| format!("`{text}` is no number"));
+        match part.split_once('=') {
+            Some(("nodes", count)) => nodes = Some(number(count)?),
+            Some(("pods", count)) => pods = Some(number(count)?),
+            _ => return Err(format!("`{part}` is neither `nodes=N` nor `pods=M`")),
+        }
+    }
+    nodes.zip(pods).ok_or_else(|| "give both: `nodes=N,pods=M`".to_owned())
+}
+
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    let found = match (&arguments.keep, arguments.trace) {
-        (None, false) => many(&arguments),
-        _ => one(&arguments),
+    let found = match (arguments.scale, &arguments.keep, arguments.trace) {
+        (Some((nodes, pods)), _, _) => restart(arguments.seed, nodes, pods),
+        (None, None, false) => many(&arguments),
+        (None, _, _) => one(&arguments),
     };
     if found { ExitCode::FAILURE } else { ExitCode::SUCCESS }
 }
@@ -87,6 +105,23 @@ fn one(arguments: &Arguments) -> bool {
     say(format_args!("state {:016x}", outcome.digest));
     if let Some(violation) = &outcome.violation {
         say(format_args!("seed {}: {violation}", outcome.seed));
+    }
+    outcome.violation.is_some()
+}
+
+/// All nodes at once; true when something goes wrong.
+fn restart(seed: u64, nodes: usize, pods: usize) -> bool {
+    let begin = Instant::now();
+    let schedule = Schedule::scale(seed, nodes, pods);
+    let outcome = run::<Node>(&schedule, None);
+    say(&outcome.counts);
+    let took = begin.elapsed().as_secs_f64();
+    say(format_args!("{nodes} nodes, {pods} pods, each node restarted once: {took:.1} s"));
+    let memory = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let peak = memory.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    say(format_args!("peak memory of all nodes and the server: {}", peak.unwrap_or("?").trim()));
+    if let Some(violation) = &outcome.violation {
+        say(violation);
     }
     outcome.violation.is_some()
 }

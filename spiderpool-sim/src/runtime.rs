@@ -29,6 +29,9 @@ const RUNTIME_WAITS_MS: u64 = 20_000;
 /// The longest wait before a runtime tries again, in milliseconds.
 const BACKOFF_MAX_MS: u64 = 10_000;
 
+/// The same when faults have ceased: who waits for an address that nobody gives back costs less.
+const CALM_BACKOFF_MAX_MS: u64 = 60_000;
+
 /// What becomes of a pod.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Life {
@@ -375,9 +378,11 @@ impl<M: Machine> World<'_, M> {
     fn add_failed(&mut self, at: usize) {
         let Some(pod) = self.sandboxes.get(at).map(|sandbox| sandbox.pod) else { return };
         self.take_down(at, Some(1));
+        let calm = self.is_calm();
         let Some(pod_of) = self.pods.get_mut(pod) else { return };
         pod_of.attempts += 1;
-        let backoff = (200_u64 << pod_of.attempts.min(10)).min(BACKOFF_MAX_MS);
+        let most = if calm { CALM_BACKOFF_MAX_MS } else { BACKOFF_MAX_MS };
+        let backoff = (200_u64 << pod_of.attempts.min(10)).min(most);
         let delay = self.chance.between(backoff / 2, backoff);
         self.after(delay, Happening::Sync(pod));
     }

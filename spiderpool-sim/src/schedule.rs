@@ -23,6 +23,8 @@ pub struct Schedule {
     pub actions: Vec<(u64, Action)>,
     /// When the last action is over and faults cease, in milliseconds.
     pub calm_ms: u64,
+    /// How long the world runs on after that, in milliseconds: everything has to be healed by then.
+    pub quiet_ms: u64,
 }
 
 /// A world at the beginning of a schedule.
@@ -286,6 +288,12 @@ impl Schedule {
     #[must_use]
     pub fn of(seed: u64, scope: Scope) -> Self {
         draw::schedule(seed, scope, &mut Chance::new(seed))
+    }
+
+    /// So many nodes with so many pods in all, which restart at once.
+    #[must_use]
+    pub fn scale(seed: u64, nodes: usize, pods: usize) -> Self {
+        draw::scale(seed, nodes, pods)
     }
 
     /// How many faults it has.

@@ -29,10 +29,6 @@ use std::collections::{BTreeMap, BinaryHeap};
 /// When virtual time begins, in milliseconds since the Unix epoch.
 pub(crate) const EPOCH_MS: u64 = 1_700_000_000_000;
 
-/// How long the world runs on after the last fault, in milliseconds: everything has to be healed
-/// by then.
-pub const QUIET_MS: u64 = 420_000;
-
 /// Something that happens.
 #[derive(Debug)]
 pub(crate) enum Happening {
@@ -192,7 +188,7 @@ impl<'s, M: Machine> World<'s, M> {
 
     /// Runs to the end, or to the first thing that is wrong.
     pub fn run(&mut self) {
-        let end = self.schedule.calm_ms + QUIET_MS;
+        let end = self.schedule.calm_ms + self.schedule.quiet_ms;
         while let Some(Reverse(entry)) = self.queue.pop() {
             if entry.at > end || !self.truth.is_sound() {
                 break;

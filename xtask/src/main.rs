@@ -28,6 +28,7 @@ mod podman;
 mod prerequisites;
 mod sandbox;
 mod setup;
+mod sim;
 mod suite;
 mod test;
 mod tidy;
@@ -64,6 +65,8 @@ enum Command {
     Fuzz(fuzz::Options),
     /// Run the benchmarks
     Bench(bench::Options),
+    /// Simulate many nodes against one API server, on virtual time and from one seed
+    Sim(sim::Options),
     /// Boot a virtual machine with a stock kernel, and run tests in it
     Vm(vm::Options),
     /// Build a real Kubernetes control plane, run it, or run the tests that need one
@@ -96,6 +99,7 @@ fn run(command: &Command) -> Result<bool, Fault> {
         Command::Ci => ci::run(&workspace),
         Command::Fuzz(options) => fuzz::run(&workspace, options),
         Command::Bench(options) => bench::run(&workspace, options),
+        Command::Sim(options) => sim::run(&workspace, options),
         Command::Vm(options) => vm::run(&workspace, options),
         Command::Kube(options) => kube::run(&workspace, options),
         Command::Counts(options) => counts::run(options),
