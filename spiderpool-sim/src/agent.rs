@@ -288,8 +288,11 @@ impl<M: Machine> World<'_, M> {
                     host.disk = Some(earlier);
                 }
             }
-            Fate::Carried => host.disk = carried,
+            Fate::Carried => {
+                host.disk = carried.filter(|record| record.belongs_to(&host.identity));
+            }
         }
+        self.spoilt(at);
     }
 
     /// A state machine is told the time when it asked to be.

@@ -93,7 +93,11 @@ impl<M: Machine> World<'_, M> {
         self.is_valid(&identity) && self.names_slot(&identity, place)
     }
 
+    /// A restore that nobody noticed since nobody wrote anything has harmed nobody yet.
     fn unbacked(&self) -> Option<String> {
+        if self.truth.loss.is_some_and(|loss| loss.restored) && self.truth.noticed_at.is_none() {
+            return None;
+        }
         for (place, tells) in &self.truth.told {
             let (key, slot) = block_of(place);
             let found = self.sheet(&key).and_then(|sheet| sheet.slots.get(&slot));

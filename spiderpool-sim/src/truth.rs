@@ -49,7 +49,6 @@ pub struct Truth {
 #[derive(Clone, Debug)]
 pub(crate) struct Tell {
     pub(crate) sandbox: usize,
-    pub(crate) generation: u64,
     /// Whether the store has lost the grant, and what is still promised then.
     pub(crate) backing: Backing,
 }
@@ -151,9 +150,8 @@ impl<M: Machine> World<'_, M> {
         for granted in mine {
             count += 1;
             let place = Place { space: granted.space.clone(), address: granted.address.addr() };
-            let tell =
-                Tell { sandbox: at, generation: granted.generation, backing: Backing::Block };
-            self.check_durable(&place, &tell);
+            let backing = self.backing(&place, at, granted.generation);
+            let tell = Tell { sandbox: at, backing };
             self.check_alone(&place, at);
             self.check_identity(&place, at, &granted.demand);
             if !granted.kept && self.truth.withdrawn.contains(&place) {
@@ -172,22 +170,53 @@ impl<M: Machine> World<'_, M> {
         }
     }
 
-    fn check_durable(&mut self, place: &Place, tell: &Tell) {
+    /// What stands behind a reply: its block. Only while a loss is not written down yet, or the node
+    /// has still to write back what it told, is the node's record enough.
+    fn backing(&mut self, place: &Place, at: usize, generation: u64) -> Backing {
         let (key, slot) = block_of(place);
-        let container = self.sandboxes.get(tell.sandbox).map(|sandbox| &sandbox.container);
+        let sandbox = self.sandboxes.get(at);
+        let container = sandbox.map(|sandbox| &sandbox.container);
         let found = self.sheet(&key).and_then(|sheet| sheet.slots.get(&slot));
         let holds = match found {
             Some(Slot::Allocated(held)) => {
-                held.holder.container.as_ref() == container && held.generation == tell.generation
+                held.holder.container.as_ref() == container && held.generation == generation
             }
             _ => false,
         };
-        if !holds && !self.truth.is_blind(self.now) {
-            let (address, generation) = (place.address, tell.generation);
+        if holds {
+            return Backing::Block;
+        }
+        let host = sandbox.and_then(|sandbox| self.hosts.get(sandbox.host));
+        let asserts = host.is_some_and(|host| self.has_to_assert(&host.node));
+        if !asserts && !self.truth.is_blind(self.now) {
+            let address = place.address;
             let text = format!(
                 "{address} is told to {container:?} at generation {generation}, and the block says {found:?}"
             );
             self.violated(&text);
+        }
+        Backing::Record
+    }
+
+    /// Whether a recovery waits for a node.
+    fn has_to_assert(&self, node: &Name) -> bool {
+        let ledger = self.server.object(&Key::Ledger).and_then(|object| object.body.ledger());
+        let recovery = ledger.and_then(|ledger| ledger.recovery.as_ref());
+        recovery.is_some_and(|recovery| !recovery.asserted.contains(node))
+    }
+
+    /// A node's record was spoilt: what only it could write back has nothing behind it.
+    pub(crate) fn spoilt(&mut self, host: usize) {
+        let record = self.hosts.get(host).and_then(|host| host.disk.as_ref());
+        for (place, tells) in &mut self.truth.told {
+            for tell in tells.iter_mut().filter(|tell| tell.backing == Backing::Record) {
+                let sandbox = self.sandboxes.get(tell.sandbox).filter(|s| s.host == host);
+                let Some(sandbox) = sandbox else { continue };
+                let trace = record.and_then(|record| record.trace(&sandbox.container));
+                if trace.is_none_or(|trace| !trace.told.contains_key(place)) {
+                    tell.backing = Backing::Nothing;
+                }
+            }
         }
     }
 
