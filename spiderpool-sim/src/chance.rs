@@ -40,9 +40,7 @@ impl Chance {
     /// A number below `limit`; 0 when that is 0.
     pub const fn below(&mut self, limit: u64) -> u64 {
         let wide = (self.next() as u128) * (limit as u128);
-        #[expect(clippy::cast_possible_truncation, reason = "a high word has 64 bits")]
-        let high = (wide >> 64) as u64;
-        high
+        (wide >> 64) as u64
     }
 
     /// A number from `low` to `high`, both included.

@@ -193,7 +193,9 @@ impl<M: Machine> World<'_, M> {
         match edit {
             Edit::Reserve { from, count } => self.reserve(at, from, count),
             Edit::Unreserve => self.unreserve(),
-            edit => self.edit_pool(at, edit),
+            Edit::Exclude { .. } | Edit::Shrink | Edit::Reset | Edit::Disable | Edit::Delete => {
+                self.edit_pool(at, edit);
+            }
         }
         let after = self.usable_everywhere();
         self.truth.withdrawn.retain(|place| !after.contains(place));
@@ -301,13 +303,12 @@ impl<M: Machine> World<'_, M> {
     }
 
     fn is_used(&self, pool: &Name) -> bool {
-        self.server.objects().any(|object| match &object.body {
-            Body::Block(block) => block.sheet.slots.values().any(|slot| match slot {
-                Slot::Allocated(held) => held.placement.pool == *pool,
-                Slot::Resting { .. } | Slot::Quarantined { .. } => false,
-            }),
-            _ => false,
-        })
+        let of_pool = |slot: &Slot| match slot {
+            Slot::Allocated(held) => held.placement.pool == *pool,
+            Slot::Resting { .. } | Slot::Quarantined { .. } => false,
+        };
+        let mut blocks = self.server.objects().filter_map(|object| object.body.block());
+        blocks.any(|block| block.sheet.slots.values().any(of_pool))
     }
 
     fn break_it(&mut self, fault: Fault) {

@@ -85,7 +85,9 @@ fn last_of(pods: usize) -> u32 {
 fn shape(case: Case, chance: &mut Chance) -> Shape {
     let hosts = match case {
         Case::OneBlock => 64,
-        _ => usize::try_from(chance.between(4, 6)).unwrap_or(4),
+        Case::Mixed | Case::Exact | Case::Reboot => {
+            usize::try_from(chance.between(4, 6)).unwrap_or(4)
+        }
     };
     let twin = chance.one_in(12);
     let clock = |_| match chance.below(4) {
@@ -98,7 +100,7 @@ fn shape(case: Case, chance: &mut Chance) -> Shape {
     let mishaps = *chance.pick(&[0, 2, 5, 10]).unwrap_or(&0);
     let sets = match case {
         Case::Mixed => 3,
-        _ => 1,
+        Case::Exact | Case::OneBlock | Case::Reboot => 1,
     };
     Shape { hosts, twin, leaders, pools: pools(case, chance), clocks, sets, mishaps }
 }
@@ -113,7 +115,7 @@ fn pools(case: Case, chance: &mut Chance) -> Vec<Arc<Pool>> {
     // Where a pool begins decides how many blocks it lies in.
     let begin = match case {
         Case::OneBlock => 1,
-        _ => chance.between(1, 63),
+        Case::Mixed | Case::Exact | Case::Reboot => chance.between(1, 63),
     };
     let range = |net: &str, first: u64, count: u64| {
         let last = first + count - 1;

@@ -125,10 +125,8 @@ impl<M: Machine> World<'_, M> {
         let mut view = View::complete();
         for object in self.server.objects() {
             let revision = object.meta.revision;
-            match &object.body {
-                Body::Reservation(reservation) => view.load_reservation(reservation, revision),
-                Body::Subnet(subnet) => view.load_subnet(subnet, revision),
-                _ => {}
+            if let Body::Reservation(reservation) = &object.body {
+                view.load_reservation(reservation, revision);
             }
         }
         for object in self.server.objects() {
@@ -153,9 +151,9 @@ impl<M: Machine> World<'_, M> {
     }
 
     fn unsound(&self) -> Option<String> {
-        let damaged = self.server.objects().find(|object| match &object.body {
-            Body::Block(body) => Block::try_from(body.sheet.clone()).is_err(),
-            _ => false,
+        let damaged = self.server.objects().find(|object| {
+            let block = object.body.block();
+            block.is_some_and(|block| Block::try_from(block.sheet.clone()).is_err())
         });
         if let Some(object) = damaged {
             return Some(format!("{} is damaged", object.key));

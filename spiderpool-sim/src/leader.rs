@@ -76,7 +76,7 @@ impl<M: Machine> World<'_, M> {
         leader.seen = seen;
         for job in jobs {
             let delay = self.chance.between(5, 2_000);
-            self.after(delay, Happening::Free { leader: at, claim: Box::new(job) });
+            self.after(delay, Happening::Free { claim: Box::new(job) });
         }
     }
 
@@ -162,7 +162,7 @@ impl<M: Machine> World<'_, M> {
     }
 
     /// A leader frees a slot: a live read, then a write at the revision just read.
-    pub(crate) fn free(&mut self, _: usize, job: Job) {
+    pub(crate) fn free(&mut self, job: &Job) {
         if self.now < self.skies.away_until {
             return;
         }
@@ -242,8 +242,9 @@ impl<M: Machine> World<'_, M> {
 
     /// Endpoints of identities that have become invalid go before their slots do.
     fn forget_identities(&mut self) {
-        let invalid = self.server.objects().filter_map(|object| match &object.body {
-            Body::Endpoint(endpoint) if endpoint.facts.owner_kind == "StatefulSet" => {
+        let invalid = self.server.objects().filter_map(|object| {
+            let endpoint = object.body.endpoint();
+            endpoint.filter(|of| of.facts.owner_kind == "StatefulSet").and_then(|endpoint| {
                 let key = &endpoint.facts.key;
                 let free = endpoint.slots.iter().all(|pointer| {
                     let (block, slot) = block_of(&pointer.place);
@@ -253,8 +254,7 @@ impl<M: Machine> World<'_, M> {
                     }
                 });
                 (!self.is_valid(key) && free).then(|| object.key.clone())
-            }
-            _ => None,
+            })
         });
         let invalid: Vec<_> = invalid.collect();
         for key in invalid {

@@ -64,9 +64,9 @@ impl Server {
                 (found.map_or(Outcome::Absent, |object| Outcome::Meta(object.meta)), None)
             }
             Request::EndpointsOf(node) => {
-                let of_node = |object: &&Object| match &object.body {
-                    Body::Endpoint(endpoint) => *endpoint.facts.node == **node,
-                    _ => false,
+                let of_node = |object: &&Object| {
+                    let endpoint = object.body.endpoint();
+                    endpoint.is_some_and(|endpoint| *endpoint.facts.node == **node)
                 };
                 let found = self.objects.values().filter(of_node).cloned().collect();
                 (Outcome::Endpoints(found), None)

@@ -133,10 +133,8 @@ pub(crate) fn block_of(place: &Place) -> (BlockKey, u8) {
 
 impl<M: Machine> World<'_, M> {
     pub(crate) fn sheet(&self, key: &BlockKey) -> Option<&Sheet> {
-        match &self.server.object(&Key::Block(key.clone()))?.body {
-            Body::Block(block) => Some(&block.sheet),
-            _ => None,
-        }
+        let object = self.server.object(&Key::Block(key.clone()))?;
+        object.body.block().map(|block| &block.sheet)
     }
 
     pub(crate) fn violated(&mut self, what: &str) {
@@ -237,12 +235,12 @@ impl<M: Machine> World<'_, M> {
         }
     }
 
-    /// Whether an older container is a static identity's whose pod was deleted by force: Kubernetes
-    /// itself lets two of those run.
+    /// Whether two containers are a static identity's, and the pod of one was deleted by force:
+    /// Kubernetes itself lets two of those run.
     fn is_forced_twin(&self, older: usize, newer: usize) -> bool {
         let pod = |at: usize| self.sandboxes.get(at).and_then(|s| self.pods.get(s.pod));
         let (Some(one), Some(two)) = (pod(older), pod(newer)) else { return false };
-        one.forced && one.set.is_some() && one.set == two.set
+        (one.forced || two.forced) && one.set.is_some() && one.set == two.set
     }
 
     fn check_identity(&mut self, place: &Place, at: usize, demand: &Demand) {
@@ -285,10 +283,9 @@ impl<M: Machine> World<'_, M> {
             let key = &commit.key;
             self.violated(&format!("{key} was replaced on account of something else"));
         }
-        if let (Key::Ledger, Body::Ledger(ledger)) = (&commit.key, &object.body) {
-            if ledger.recovery.is_some() && self.truth.loss.is_some() {
-                self.truth.noticed_at.get_or_insert(self.now);
-            }
+        let recovers = object.body.ledger().is_some_and(|ledger| ledger.recovery.is_some());
+        if recovers && self.truth.loss.is_some() {
+            self.truth.noticed_at.get_or_insert(self.now);
         }
         if let (Key::Block(key), Body::Block(after)) = (&commit.key, object.body) {
             let before = commit.before.map(|object| object.body);
@@ -391,15 +388,15 @@ impl<M: Machine> World<'_, M> {
     /// A request is about to be sent: its block has to be in the record.
     pub(crate) fn sought(&mut self, at: usize, request: &Request) {
         let (key, was, body) = match request {
-            Request::Create { key: Key::Block(key), body: Body::Block(body) } => (key, None, body),
-            Request::Replace {
-                key: Key::Block(key),
-                was: Body::Block(was),
-                body: Body::Block(body),
-                ..
-            } => (key, Some(&was.sheet.slots), body),
-            _ => return,
+            Request::Create { key, body } => (key, None, body),
+            Request::Replace { key, was, body, .. } => (key, was.block(), body),
+            Request::Read(_)
+            | Request::ReadMeta(_)
+            | Request::List { .. }
+            | Request::EndpointsOf(_) => return,
         };
+        let (Key::Block(key), Some(body)) = (key, body.block()) else { return };
+        let was = was.map(|was| &was.sheet.slots);
         let Some(record) = self.hosts.get(at).map(|host| host.disk.as_ref()) else { return };
         let fresh = body.sheet.slots.iter().filter(|(slot, state)| {
             was.and_then(|was| was.get(slot)).is_none_or(|before| before != *state)

@@ -193,11 +193,11 @@ impl<M: Machine> World<'_, M> {
     }
 
     /// A request reaches the server.
-    pub(crate) fn arrive(&mut self, flight: Flight) {
+    pub(crate) fn arrive(&mut self, flight: &Flight) {
         if self.now < self.skies.away_until {
             if flight.answered {
                 let patience = self.chance.between(1, 2_000);
-                self.no_reply(&flight, patience);
+                self.no_reply(flight, patience);
             }
             return;
         }
@@ -211,9 +211,9 @@ impl<M: Machine> World<'_, M> {
             self.committed(commit, flight.sender);
         }
         if flight.answered {
-            let outcome = self.altered(&flight, outcome);
+            let outcome = self.altered(flight, outcome);
             let down = self.chance.between(1, LATENCY_MAX_MS / 2);
-            self.answer(&flight, down, outcome);
+            self.answer(flight, down, outcome);
         }
     }
 

@@ -67,7 +67,7 @@ pub(crate) enum Happening {
     /// A leader looks.
     Look(usize),
     /// A leader acts on what it saw.
-    Free { leader: usize, claim: Box<crate::leader::Job> },
+    Free { claim: Box<crate::leader::Job> },
 }
 
 #[derive(Debug)]
@@ -229,7 +229,7 @@ impl<'s, M: Machine> World<'s, M> {
             Happening::Action(at) => self.act(at),
             Happening::Start(host) => self.start(host),
             Happening::Tick { host, life } => self.tick(host, life),
-            Happening::Arrive(flight) => self.arrive(*flight),
+            Happening::Arrive(flight) => self.arrive(&flight),
             Happening::Reply { host, life, call, outcome } => {
                 self.replied(host, life, call, *outcome);
             }
@@ -247,7 +247,7 @@ impl<'s, M: Machine> World<'s, M> {
             Happening::Boot(host) => self.boot(host),
             Happening::Withdrawn { pool, edit } => self.withdrawn(pool, edit),
             Happening::Look(leader) => self.look(leader),
-            Happening::Free { leader, claim } => self.free(leader, *claim),
+            Happening::Free { claim } => self.free(&claim),
         }
     }
 

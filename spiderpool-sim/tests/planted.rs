@@ -8,15 +8,13 @@ use spiderpool_sim::schedule::{Schedule, Scope};
 
 /// Runs schedules with a bug until one fails in one of the given ways.
 fn check(bug: Bug, losses: bool, within: u64, ways: &[&str]) {
-    for seed in 1..=within {
+    let finds = |seed: u64| {
         let schedule = Schedule::of(seed, Scope { losses });
-        let Some(found) = run::<Node>(&schedule, Some(bug)).violation else { continue };
-        let expected = ways.iter().any(|way| found.contains(way));
-        if expected && run::<Node>(&schedule, None).violation.is_none() {
-            return;
-        }
-    }
-    panic!("{bug} was not found within {within} schedules");
+        let violation = run::<Node>(&schedule, Some(bug)).violation;
+        let expected = violation.is_some_and(|found| ways.iter().any(|way| found.contains(way)));
+        expected && run::<Node>(&schedule, None).violation.is_none()
+    };
+    assert!((1..=within).any(finds), "{bug} was not found within {within} schedules");
 }
 
 #[test]
