@@ -82,6 +82,10 @@ pub(crate) struct Watch {
     pub(crate) blind_until: u64,
     pub(crate) lag_ms: u64,
     known: BTreeSet<Key>,
+    /// The revision that it has come to.
+    reached: u64,
+    /// The revision that it had come to when the last list was asked for.
+    listed: u64,
 }
 
 /// A name made of a word and a number.
@@ -268,6 +272,7 @@ impl<M: Machine> World<'_, M> {
         host.machine = None;
         host.watch.open = false;
         host.watch.number += 1;
+        host.watch.reached = 0;
         host.cached.clear();
         let asks: Vec<_> = host.asks.keys().copied().collect();
         for ask in asks {
@@ -362,6 +367,7 @@ impl<M: Machine> World<'_, M> {
         }
         if let Change::Seen(object) = &change {
             host.watch.known.insert(object.key.clone());
+            host.watch.reached = host.watch.reached.max(object.meta.revision);
         }
         self.step(at, Input::Changed(change));
     }
@@ -379,6 +385,7 @@ impl<M: Machine> World<'_, M> {
             return self.after(delay, Happening::Relist { host: at, watch });
         }
         host.watch.open = true;
+        host.watch.listed = host.watch.reached;
         *self.counts.requests.entry("list definitions").or_default() += 1;
         let watched = self.server.objects().filter(|object| is_watched(&object.key));
         let (objects, revision) = (watched.cloned().collect(), self.server.revision());
@@ -391,6 +398,12 @@ impl<M: Machine> World<'_, M> {
         if host.watch.number != watch {
             return;
         }
+        let was = host.watch.listed;
+        host.watch.reached = revision;
+        if revision < was {
+            self.step(at, Input::Changed(Change::Rewound { revision, was }));
+        }
+        let Some(host) = self.hosts.get_mut(at) else { return };
         let present: BTreeSet<_> = objects.iter().map(|object| object.key.clone()).collect();
         let known = std::mem::replace(&mut host.watch.known, present.clone());
         for object in objects {

@@ -69,7 +69,12 @@ impl Server {
                     endpoint.is_some_and(|endpoint| *endpoint.facts.node == **node)
                 };
                 let found = self.objects.values().filter(of_node).cloned().collect();
-                (Outcome::Endpoints(found), None)
+                (Outcome::Objects(found), None)
+            }
+            Request::Reservations => {
+                let reservation = |object: &&Object| matches!(object.key, Key::Reservation(_));
+                let found = self.objects.values().filter(reservation).cloned().collect();
+                (Outcome::Objects(found), None)
             }
             Request::Create { key, body } => self.create(key, body),
             Request::Replace { key, base, was, body } => {

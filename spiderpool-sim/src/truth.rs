@@ -393,7 +393,8 @@ impl<M: Machine> World<'_, M> {
             Request::Read(_)
             | Request::ReadMeta(_)
             | Request::List { .. }
-            | Request::EndpointsOf(_) => return,
+            | Request::EndpointsOf(_)
+            | Request::Reservations => return,
         };
         let (Key::Block(key), Some(body)) = (key, body.block()) else { return };
         let was = was.map(|was| &was.sheet.slots);

@@ -87,6 +87,7 @@ pub(crate) const fn kind(request: &Request) -> &'static str {
         Request::Replace { .. } => "write other",
         Request::List { .. } => "merge index",
         Request::EndpointsOf(_) => "list endpoints",
+        Request::Reservations => "list reservations",
     }
 }
 
