@@ -3,7 +3,8 @@
 //! Two doors: [`manifest`] for pools, subnets and reservations as custom resources, and
 //! [`annotation`] for what pods and namespaces ask for. Programs call in here at their edge and hand
 //! what they get to `spiderpool-core`, which knows nothing of Kubernetes; no rule about an address
-//! lives here. There is no I/O, and no client of an API server.
+//! lives here. [`cluster`] is a node's part of the cluster's protocol, a state machine without I/O; only
+//! the feature `client` adds some, to drive it against an API server.
 //!
 //! Invariants:
 //! 1. Nothing that was written is passed over in silence: an unknown field is an error, and what is
