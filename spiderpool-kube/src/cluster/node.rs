@@ -52,8 +52,8 @@ use std::collections::{BTreeMap, VecDeque};
 pub struct Setup {
     /// The node's name.
     pub node: Name,
-    /// Its local record, or `None` when it was lost or belongs to another life: it is then made anew
-    /// from the endpoints of the node.
+    /// Its local record, or `None` when it was lost or belongs to another life. Then, and when it is not
+    /// whole, it is made anew from the endpoints of the node.
     pub record: Option<Record>,
     /// Whose record a new one is.
     pub identity: Identity,
@@ -133,6 +133,7 @@ impl Node {
     #[must_use]
     pub fn new(setup: Setup, moment: Moment) -> (Self, Vec<Output>) {
         let Setup { node, record, identity } = setup;
+        let record = record.filter(Record::is_whole);
         let known = record.is_some();
         let mut this = Self {
             name: node,

@@ -31,6 +31,7 @@ pub struct Identity {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Record {
     identity: Identity,
+    whole: bool,
     seen: Revision,
     epoch: u64,
     containers: BTreeMap<Name, Trace>,
@@ -70,6 +71,8 @@ pub enum Entry {
         /// Whose it is.
         identity: Identity,
     },
+    /// What the node's pods held before the record began has been taken in: from here on it is whole.
+    Rebuilt,
     /// A write for a container is about to be sent.
     Sought {
         /// The container.
@@ -142,6 +145,13 @@ impl Record {
         self.identity == *identity
     }
 
+    /// Whether everything that the node's pods hold is in it; a record that was cut off while it was made
+    /// anew is not.
+    #[must_use]
+    pub const fn is_whole(&self) -> bool {
+        self.whole
+    }
+
     /// The highest revision of the store that the node has seen.
     #[must_use]
     pub const fn seen(&self) -> Revision {
@@ -182,6 +192,7 @@ impl Record {
     pub fn apply(&mut self, entry: &Entry) {
         match entry {
             Entry::Began { identity, .. } => *self = Self::new(identity.clone()),
+            Entry::Rebuilt => self.whole = true,
             Entry::Sought { container, owner, block } => {
                 self.trace_mut(container, owner).blocks.insert(block.clone());
             }
@@ -213,6 +224,7 @@ impl Record {
     /// The fewest lines that make this record, for writing it anew.
     pub fn entries(&self) -> impl Iterator<Item = Entry> {
         let began = Entry::Began { format: FORMAT, identity: self.identity.clone() };
+        let rebuilt = self.whole.then_some(Entry::Rebuilt);
         let saw = Entry::Asserted { epoch: self.epoch, revision: self.seen };
         let stones = self.tombstones.iter().map(|(container, tombstone)| Entry::Buried {
             container: container.clone(),
@@ -232,7 +244,7 @@ impl Record {
             });
             sought.chain(told)
         });
-        [began, saw].into_iter().chain(stones).chain(traces)
+        [began, saw].into_iter().chain(stones).chain(traces).chain(rebuilt)
     }
 
     fn trace_mut(&mut self, container: &Name, owner: &Owner) -> &mut Trace {
@@ -268,12 +280,13 @@ mod tests {
             Entry::Buried { container: name("d"), tombstone: Tombstone { ticket: 1, at_ms: 5 } },
             Entry::Saw { revision: 9 },
             Entry::Saw { revision: 7 },
+            Entry::Rebuilt,
         ];
         lines.iter().for_each(|line| record.apply(line));
         let mut again = Record::default();
         record.entries().for_each(|line| again.apply(&line));
         assert_eq!((again.seen(), &again), (9, &record));
-        assert!(record.belongs_to(&identity));
+        assert!(record.belongs_to(&identity) && again.is_whole());
         record.apply(&Entry::Ended { container: name("c") });
         record.apply(&Entry::Tidied { before_ms: 6 });
         assert!(record.traces().next().is_none() && record.tombstone(&name("d")).is_none());

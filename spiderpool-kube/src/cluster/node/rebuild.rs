@@ -83,6 +83,7 @@ impl Node {
         for (key, block) in found {
             self.note_block(key, &block);
         }
+        self.note(Entry::Rebuilt);
         self.rebuilding = None;
         self.ready.extend(self.runs.keys().copied().map(Waiter::Run));
     }

@@ -256,14 +256,22 @@ impl Node {
         }
     }
 
+    /// What this node's containers were told, each address for whom it was told to last.
     fn claims(&self) -> Claims {
-        let mut claims = Claims::new();
+        let mut newest: BTreeMap<&Place, (&Name, &Owner, &Told)> = BTreeMap::new();
         for (container, trace) in self.record.traces() {
             for (place, told) in &trace.told {
-                let key = BlockKey::of(&place.space, place.address, BlockSize::DEFAULT);
-                let claim = (container.clone(), trace.owner.clone(), place.clone(), told.clone());
-                claims.entry(key).or_default().push(claim);
+                let known = newest.get(place).map(|(.., known)| known.generation);
+                if known.is_none_or(|known| known < told.generation) {
+                    newest.insert(place, (container, &trace.owner, told));
+                }
             }
+        }
+        let mut claims = Claims::new();
+        for (place, (container, owner, told)) in newest {
+            let key = BlockKey::of(&place.space, place.address, BlockSize::DEFAULT);
+            let claim = (container.clone(), owner.clone(), place.clone(), told.clone());
+            claims.entry(key).or_default().push(claim);
         }
         claims
     }
