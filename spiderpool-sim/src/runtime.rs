@@ -195,6 +195,7 @@ const fn fault_name(fault: &Fault) -> &'static str {
         Fault::Contended { .. } => "contended",
         Fault::NotReady => "not ready",
         Fault::Recovering { .. } => "recovering",
+        Fault::NoRecord { .. } => "no record",
         Fault::Lost { .. } => "block lost",
         Fault::Unreadable { .. } => "unreadable",
         Fault::Forbidden { .. } => "forbidden",

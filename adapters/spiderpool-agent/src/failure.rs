@@ -110,7 +110,9 @@ impl From<Fault> for Failure {
             Fault::Contended { .. } => {
                 Self { outcome: Outcome::Exhausted, ..Self::not_ready(message) }
             }
-            Fault::NotReady | Fault::Recovering { .. } => Self::not_ready(message),
+            Fault::NotReady | Fault::Recovering { .. } | Fault::NoRecord { .. } => {
+                Self::not_ready(message)
+            }
             Fault::Lost { .. } | Fault::Unreadable { .. } | Fault::Forbidden { .. } => {
                 Self::new(reason::REFUSED, BAD_STORE, message)
             }

@@ -79,7 +79,7 @@ impl Handle {
 
     fn stuck_fault(&self) -> Option<Fault> {
         let why = self.stuck.borrow().clone()?;
-        Some(Fault::Recovering { why: format!("the node's local record cannot be written: {why}") })
+        Some(Fault::NoRecord { why: why.to_string() })
     }
 }
 

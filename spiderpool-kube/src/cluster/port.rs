@@ -200,6 +200,14 @@ pub enum Fault {
         /// What was seen.
         why: String,
     },
+    /// What is about to be done cannot be written down on the node.
+    #[error(
+        "the node's local record cannot be written: {why}; free its disk or mend the directory, until then nothing is given out"
+    )]
+    NoRecord {
+        /// What the system says.
+        why: String,
+    },
     /// A block that was is gone.
     #[error("the block at {block} was lost; its addresses are not given out until it is rebuilt")]
     Lost {

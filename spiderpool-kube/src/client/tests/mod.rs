@@ -573,13 +573,10 @@ async fn a_record_that_cannot_be_written_stops_grants() {
     };
     assert!(fault.contains("record.new"), "{fault}");
     let began = Instant::now();
-    let Err(AskFault::Recovering { why }) = grant(Duration::from_secs(30)).await else {
+    let Err(AskFault::NoRecord { why }) = grant(Duration::from_secs(30)).await else {
         panic!("granted")
     };
-    assert!(
-        why.contains("local record cannot be written") && began.elapsed() < Duration::from_secs(1),
-        "{why}"
-    );
+    assert!(began.elapsed() < Duration::from_secs(1), "{why}");
     assert_eq!(lab.script.replies(), [], "nothing was sent");
     std::fs::remove_dir(&in_the_way).unwrap();
     assert_eq!(first.await.unwrap(), Ok(Answer::Done));
