@@ -27,6 +27,9 @@ use std::collections::{BTreeMap, BTreeSet};
 /// How long after the server is back a restore has to be noticed, in milliseconds.
 const NOTICED_WITHIN_MS: u64 = 30_000;
 
+/// The most events that one write can carry: a few for each slot.
+const EVENTS_MAX: u64 = 1_000;
+
 /// What is true of a world besides its objects.
 #[derive(Debug, Default)]
 pub struct Truth {
@@ -298,6 +301,9 @@ impl<M: Machine> World<'_, M> {
 
     fn check_block(&mut self, key: &BlockKey, before: &Sheet, after: &Sheet) {
         let back = after.generation < before.generation || after.commits < before.commits;
+        if after.commits > before.commits + EVENTS_MAX {
+            self.violated(&format!("a write to {key} carries more events than there can be"));
+        }
         if back || after.incarnation != before.incarnation {
             let (from, to) =
                 ((before.generation, before.commits), (after.generation, after.commits));

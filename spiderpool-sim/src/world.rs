@@ -200,11 +200,19 @@ impl<'s, M: Machine> World<'s, M> {
                 crate::trace::happening(self.now, &entry.happening);
             }
             self.happen(entry.happening);
+            if self.counts.events > self.events_max() {
+                self.violated("this never comes to rest");
+            }
         }
         if self.truth.is_sound() {
             self.now = end;
             self.finish();
         }
+    }
+
+    /// More happenings than these mean that somebody goes round in circles.
+    fn events_max(&self) -> u64 {
+        200_000 + 1_000 * self.schedule.actions.len() as u64
     }
 
     /// Takes a number into the digest.
