@@ -4,19 +4,20 @@ use crate::command;
 use crate::failure::{Exit, Failure};
 use crate::help::after;
 use crate::output::Format;
-use crate::session::Session;
-use clap::{Args, Parser, Subcommand};
+use crate::session::{Session, Target};
+use clap::{ArgMatches, Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 use std::env;
 use std::io::{self, IsTerminal as _};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-/// Address management of one host, from the command line.
+/// Address management of one host or of a Kubernetes cluster, from the command line.
 ///
-/// Works on the embedded store that the CNI plugin `spiderpool` uses: pools, subnets and reservations
-/// go in as the manifests that a cluster would take, and everything that is in the ledger can be
-/// looked at, explained, tried on a copy, audited and given back. All times are in UTC. `net` needs no
-/// store: it shows and mends what the CNI plugin `coordinator` makes of pods' networks.
+/// Works on the embedded store that the CNI plugin `spiderpool` uses, or with --cluster, --kubeconfig or
+/// --context on a cluster's custom resources: pools, subnets and reservations go in as manifests, and
+/// every address that is held can be looked at, explained, tried on a copy, audited and given back. All
+/// times are in UTC. `net` needs neither: it shows and mends what the CNI plugin `coordinator` makes of
+/// pods' networks.
 #[derive(Debug, Parser)]
 #[command(
     name = "spiderpoolctl",
@@ -27,6 +28,7 @@ use std::process::ExitCode;
         "  spiderpoolctl apply -f pools.yaml\n  \
            spiderpoolctl get pools\n  \
            spiderpoolctl explain --pool blue\n  \
+           spiderpoolctl --cluster explain pod default/web-0\n  \
            spiderpoolctl map blue\n  \
            spiderpoolctl history --address 10.1.2.3 --at 14:05"
     )
@@ -40,7 +42,7 @@ pub(crate) struct Cli {
 
 #[derive(Debug, Args)]
 struct Globals {
-    /// The store's directory
+    /// The embedded store's directory; not together with a cluster
     #[arg(
         long,
         global = true,
@@ -49,6 +51,9 @@ struct Globals {
         value_name = "DIR"
     )]
     store: PathBuf,
+    #[cfg(feature = "cluster")]
+    #[command(flatten)]
+    cluster: crate::cluster::Choice,
     /// The form of the answer
     #[arg(short, long, global = true, value_enum, default_value_t, value_name = "FORM")]
     output: Format,
@@ -86,21 +91,52 @@ enum Command {
 
 /// Runs the program: reads the arguments, does what they say, prints why not.
 pub(crate) fn run() -> ExitCode {
-    let Cli { globals, command } = Cli::parse();
+    let matches = Cli::command().get_matches();
+    let Cli { globals, command } =
+        Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
     let may_paint = !globals.no_color
         && env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
         && io::stdout().is_terminal();
-    let session = Session {
-        dir: globals.store,
+    let target = globals.target(&matches);
+    let mut session = Session {
+        target: Target::Store(globals.store),
         format: globals.output,
         colour: may_paint,
         now_ms: globals.now,
     };
-    let exit = dispatch(command, &session).unwrap_or_else(|failure| {
+    let outcome = target.and_then(|target| {
+        session.target = target;
+        dispatch(command, &session)
+    });
+    let exit = outcome.unwrap_or_else(|failure| {
         session.note(&failure.to_string());
         failure.exit
     });
     ExitCode::from(exit.code())
+}
+
+impl Globals {
+    /// What the command works on. A store that only the environment names gives way to a cluster.
+    #[cfg_attr(
+        not(feature = "cluster"),
+        expect(
+            unused_variables,
+            clippy::unnecessary_wraps,
+            reason = "a store excludes nothing else"
+        )
+    )]
+    fn target(&self, matches: &ArgMatches) -> Result<Target, Failure> {
+        #[cfg(feature = "cluster")]
+        if self.cluster.is_made() {
+            let source = matches.value_source("store");
+            if source == Some(clap::parser::ValueSource::CommandLine) {
+                let what = "--store names the embedded store of one host, and --cluster, --kubeconfig and --context a cluster: a command works on one of them";
+                return Err(Failure::bad(what).try_this("leave out one of the two"));
+            }
+            return Ok(Target::Cluster(self.cluster.clone()));
+        }
+        Ok(Target::Store(self.store.clone()))
+    }
 }
 
 fn dispatch(command: Command, session: &Session) -> Result<Exit, Failure> {
@@ -131,7 +167,6 @@ fn dispatch(command: Command, session: &Session) -> Result<Exit, Failure> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use clap::CommandFactory as _;
 
     #[test]
     fn arguments_are_consistent() {

@@ -142,6 +142,8 @@ pub(crate) fn removal(kind: Kind, name: Name) -> Command {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Reading {
     pub(crate) definitions: Vec<Definition>,
+    /// The manifest of each definition, as it was written.
+    pub(crate) manifests: Vec<(Kind, Name, Manifest)>,
     pub(crate) warnings: Vec<String>,
 }
 
@@ -215,6 +217,9 @@ pub(crate) fn read_texts(
                         flaws
                             .push(format!("{label}: {definition} is defined in {earlier} as well"));
                     }
+                    let manifest =
+                        (definition.kind(), definition.name().clone(), document.manifest);
+                    reading.manifests.push(manifest);
                     reading.definitions.push(definition);
                 }
             }

@@ -105,6 +105,15 @@ impl Failure {
         self
     }
 
+    /// The whole of it on one line, to stand beside others.
+    #[cfg(feature = "cluster")]
+    pub(crate) fn in_one_line(&self) -> String {
+        let flaws = self.flaws.join("; ");
+        let mut parts = self.layers.clone();
+        parts.extend((!flaws.is_empty()).then_some(flaws));
+        parts.join(": ")
+    }
+
     fn add_sources(&mut self, error: &dyn Error) {
         let mut next = error.source();
         while let Some(cause) = next {

@@ -1,6 +1,7 @@
-//! `spiderpoolctl`: the command line of the embedded store, and of what pods' networks should hold.
+//! `spiderpoolctl`: the command line of the embedded store, of a cluster's addresses, and of what pods'
+//! networks should hold.
 //!
-//! An adapter: it parses, asks the store or the kernel, and prints. No rule about an address or a route
+//! An adapter: it parses, asks the store, the cluster or the kernel, and prints. No rule about an address or a route
 //! lives here. One file under [`command`] for each command; what they share stands beside it.
 //!
 //! Invariants:
@@ -11,6 +12,8 @@
 
 mod cli;
 mod clock;
+#[cfg(feature = "cluster")]
+mod cluster;
 mod command;
 mod copy;
 mod definition;

@@ -78,7 +78,7 @@ fn parse_label(text: &str) -> Result<(String, String), String> {
 
 /// The part of a network configuration that says which pools to use.
 #[derive(Debug, Default, Deserialize)]
-struct NetworkConf {
+pub(crate) struct NetworkConf {
     #[serde(default)]
     name: String,
     #[serde(default)]
@@ -93,12 +93,21 @@ struct Plugin {
     ipam: Option<Ipam>,
 }
 
-#[derive(Clone, Debug, Default, Deserialize)]
+impl NetworkConf {
+    /// What the plugin, or the first of several that has such a section, asks of IPAM.
+    pub(crate) fn ipam(&self) -> Ipam {
+        let listed = self.plugins.iter().find_map(|plugin| plugin.ipam.clone());
+        self.ipam.clone().or(listed).unwrap_or_default()
+    }
+}
+
+/// The IPAM section of a network configuration.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(default)]
-struct Ipam {
-    default_ipv4_ippool: Vec<String>,
-    default_ipv6_ippool: Vec<String>,
-    clean_gateway: bool,
+pub(crate) struct Ipam {
+    pub(crate) default_ipv4_ippool: Vec<String>,
+    pub(crate) default_ipv6_ippool: Vec<String>,
+    pub(crate) clean_gateway: bool,
     match_master_subnet: bool,
 }
 
@@ -167,14 +176,19 @@ impl RequestArgs {
         Ok(Imagined { template, notes })
     }
 
-    fn read_conf(&self) -> Result<(NetworkConf, Ipam), Failure> {
+    /// The pools that --pool names, by the family of what they name.
+    #[cfg(feature = "cluster")]
+    pub(crate) fn named_pools(&self, view: &View) -> PoolNames {
+        if self.pool.is_empty() { PoolNames::default() } else { by_family(view, &self.pool) }
+    }
+
+    pub(crate) fn read_conf(&self) -> Result<(NetworkConf, Ipam), Failure> {
         let Some(path) = &self.conf else { return Ok(Default::default()) };
         let what = || format!("cannot read the network configuration `{}`", path.display());
         let text = fs::read_to_string(path).map_err(|e| Failure::bad(what()).because(&e))?;
         let conf: NetworkConf =
             serde_json::from_str(&text).map_err(|e| Failure::bad(what()).because(&e))?;
-        let listed = conf.plugins.iter().find_map(|plugin| plugin.ipam.clone());
-        let ipam = conf.ipam.clone().or(listed).unwrap_or_default();
+        let ipam = conf.ipam();
         Ok((conf, ipam))
     }
 

@@ -4,14 +4,16 @@
 //! or none, so that a flaw or a refusal leaves it as it was (`tests/golden`: `apply`).
 
 use crate::copy::{Copy, Step, put};
-use crate::definition::{self, Definition, Reading};
+use crate::definition::{self, Definition, Kind, Reading};
 use crate::failure::{Exit, Failure};
 use crate::help::after;
 use crate::session::Session;
 use clap::Args;
 use serde::Serialize;
 use spiderpool_core::command::Standing;
+use spiderpool_core::name::Name;
 use spiderpool_core::view::View;
+use spiderpool_kube::manifest::Manifest;
 use spiderpool_store::{Extra, Store};
 use std::path::PathBuf;
 
@@ -19,11 +21,13 @@ use std::path::PathBuf;
 ///
 /// Reads SpiderIPPool, SpiderSubnet and SpiderReservedIP in YAML or JSON, several documents a file, in
 /// any order. Everything is checked on a copy first: when a manifest has a flaw or the rules refuse a
-/// definition, nothing is written. A store that does not exist is made.
+/// definition, nothing is written. A store that does not exist is made. On a cluster the API server
+/// judges everything by a dry run as well, before the first custom resource is written.
 #[derive(Debug, Args)]
 #[command(after_long_help = after!(
     "  spiderpoolctl apply -f pools.yaml\n  \
        spiderpoolctl apply -f manifests/ --dry-run\n  \
+       spiderpoolctl --cluster apply -f pools.yaml\n  \
        spiderpoolctl get pools -o yaml | spiderpoolctl --store other apply -f -"
 ))]
 pub(crate) struct Apply {
@@ -52,28 +56,37 @@ struct Applied {
 
 impl Apply {
     pub(crate) fn run(self, session: &Session) -> Result<Exit, Failure> {
-        let Reading { definitions, warnings } =
+        let Reading { definitions, manifests, warnings } =
             definition::read(&self.filename, &self.agent_namespace)?;
         warnings.iter().for_each(|warning| session.note(&format!("warning: {warning}")));
         if definitions.is_empty() {
             return Err(Failure::bad("there is no manifest in what was given"));
         }
-        apply(session, definitions, self.dry_run)
+        apply(session, (definitions, manifests), self.dry_run)
     }
 }
 
 /// Tries definitions on a copy, then writes them in the order that worked.
 pub(crate) fn apply(
     session: &Session,
-    definitions: Vec<Definition>,
+    (definitions, manifests): (Vec<Definition>, Vec<(Kind, Name, Manifest)>),
     dry_run: bool,
 ) -> Result<Exit, Failure> {
+    #[cfg(feature = "cluster")]
+    if let Some(cluster) = session.cluster()? {
+        let view = session.view()?;
+        let mut steps = put(&mut Copy { view }, definitions, session.moment())?;
+        crate::cluster::apply(&cluster, &mut steps, &manifests, dry_run)?;
+        return tell(session, steps, dry_run);
+    }
+    // What a store keeps is the definition itself.
+    drop(manifests);
     let there = session.look_if_there()?;
     let view = there.as_ref().map(Store::load_all).transpose()?.unwrap_or_else(View::complete);
     let steps = put(&mut Copy { view }, definitions, session.moment())?;
     if there.is_none() {
         let verb = if dry_run { "would make" } else { "making" };
-        session.note(&format!("{verb} the store `{}`", session.dir.display()));
+        session.note(&format!("{verb} the store `{}`", session.dir()?.display()));
     }
     if !dry_run {
         let store = session.open_or_create()?;
@@ -82,6 +95,10 @@ pub(crate) fn apply(
             .execute_all(&commands, session.moment(), &Extra::default())
             .map_err(|(at, error)| nothing_applied(&steps, at, error.into()))?;
     }
+    tell(session, steps, dry_run)
+}
+
+fn tell(session: &Session, steps: Vec<Step>, dry_run: bool) -> Result<Exit, Failure> {
     let applied: Vec<_> = steps.into_iter().map(|step| report(step, dry_run)).collect();
     session.show(&applied, || print(&applied))?;
     Ok(Exit::Done)

@@ -15,9 +15,13 @@ use spiderpool_store::{CheckReport, Discrepancy};
 /// A leak is an address that nobody can use although nobody has it, and reclaim heals it. Broken is
 /// whatever could give one address twice, or a file that is damaged. Nothing is mended. The exit code is
 /// 0 when nothing was found, 4 for leaks only, 5 when something is broken.
+///
+/// On a cluster the blocks are compared with the index, the pods, the endpoints, the pools and the
+/// reservations as well, and what cannot be read is told. A note is worth knowing and nothing worse.
 #[derive(Debug, Args)]
 #[command(after_long_help = after!(
     "  spiderpoolctl audit\n  \
+       spiderpoolctl --cluster audit\n  \
        spiderpoolctl audit -o json"
 ))]
 pub(crate) struct Audit {}
@@ -43,6 +47,10 @@ struct Finding {
 impl Audit {
     pub(crate) fn run(self, session: &Session) -> Result<Exit, Failure> {
         let Self {} = self;
+        #[cfg(feature = "cluster")]
+        if let Some(cluster) = session.cluster()? {
+            return crate::cluster::audit(session, &cluster);
+        }
         let store = session.look()?;
         let report = store.check()?;
         let counted = match store.load_all() {

@@ -26,6 +26,10 @@ struct Saved {
 
 impl Backup {
     pub(crate) fn run(self, session: &Session) -> Result<Exit, Failure> {
+        session.store_only(
+            "a cluster's addresses are custom resources, and are saved with the cluster",
+            "a snapshot of etcd (`etcdctl snapshot save`); `get pools -o yaml` and the like for the definitions alone",
+        )?;
         let store = session.look()?;
         let revision = store.revision()?;
         store.backup(&self.file)?;

@@ -42,6 +42,14 @@ struct Deleted {
     kind: String,
     name: Name,
     dry_run: bool,
+    /// Whether something on a cluster keeps it until its addresses are free.
+    #[serde(skip_serializing_if = "is_false")]
+    waits: bool,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it with a reference")]
+const fn is_false(value: &bool) -> bool {
+    !*value
 }
 
 impl Delete {
@@ -49,8 +57,7 @@ impl Delete {
         let mut targets = self.targets()?;
         // Pools go before the subnets they were carved from.
         targets.sort_by(|one, other| other.0.cmp(&one.0).then_with(|| one.1.cmp(&other.1)));
-        let store = session.look()?;
-        let mut copy = Copy { view: store.load_all()? };
+        let mut copy = Copy { view: session.view()? };
         let mut flaws = Vec::new();
         for (kind, name) in &targets {
             let tried = copy.run(&removal(*kind, name.clone()), session.moment())?;
@@ -59,6 +66,10 @@ impl Delete {
         if !flaws.is_empty() {
             let failure = Failure::refused("the removal is refused; nothing was changed");
             return Err(failure.with_flaws(flaws));
+        }
+        #[cfg(feature = "cluster")]
+        if let Some(cluster) = session.cluster()? {
+            return on_cluster(session, &cluster, &targets, self.dry_run);
         }
         if !self.dry_run {
             let store = session.open()?;
@@ -73,6 +84,7 @@ impl Delete {
             kind: kind.to_string(),
             name,
             dry_run,
+            waits: false,
         });
         let deleted: Vec<_> = deleted.collect();
         session.show(&deleted, || print(&deleted))?;
@@ -89,10 +101,33 @@ impl Delete {
     }
 }
 
+/// Removes custom resources. The server has judged every removal before the first.
+#[cfg(feature = "cluster")]
+fn on_cluster(
+    session: &Session,
+    cluster: &crate::cluster::Cluster,
+    targets: &[(Kind, Name)],
+    dry_run: bool,
+) -> Result<Exit, Failure> {
+    let mut deleted = Vec::new();
+    for (kind, name) in targets {
+        let waits = crate::cluster::delete(cluster, (*kind, name), true)?;
+        deleted.push(Deleted { kind: kind.to_string(), name: name.clone(), dry_run, waits });
+    }
+    if !dry_run {
+        for ((kind, name), told) in targets.iter().zip(&mut deleted) {
+            told.waits = crate::cluster::delete(cluster, (*kind, name), false)?;
+        }
+    }
+    session.show(&deleted, || print(&deleted))?;
+    Ok(Exit::Done)
+}
+
 fn print(deleted: &[Deleted]) -> String {
-    let lines = deleted.iter().map(|Deleted { kind, name, dry_run }| {
+    let lines = deleted.iter().map(|Deleted { kind, name, dry_run, waits }| {
         let suffix = if *dry_run { " (dry run)" } else { "" };
-        format!("{kind} {name} deleted{suffix}\n")
+        let waits = if *waits { ", and goes when the controller has seen it empty" } else { "" };
+        format!("{kind} {name} deleted{waits}{suffix}\n")
     });
     lines.collect()
 }

@@ -6,7 +6,7 @@ use crate::definition::{Definition, Kind};
 use crate::failure::{Exit, Failure};
 use crate::help::after;
 use crate::listing::{Row, State, rows};
-use crate::session::Session;
+use crate::session::{Session, Sight};
 use crate::table::Table;
 use clap::Args;
 use serde::Serialize;
@@ -52,10 +52,10 @@ struct Description {
 
 impl Describe {
     pub(crate) fn run(self, session: &Session) -> Result<Exit, Failure> {
-        let view = session.look()?.load_all()?;
-        let definition = find(&view, self.kind, &self.name)?;
+        let sight = session.sight()?;
+        let definition = find(&sight.view, self.kind, &self.name)?;
         let now_ms = session.moment().now_ms;
-        let mut description = describe(&view, &definition, now_ms)?;
+        let mut description = describe(&sight, &definition, now_ms)?;
         if self.holders > 0 {
             description.more = description.holders.len().saturating_sub(self.holders);
             description.holders.truncate(self.holders);
@@ -65,8 +65,8 @@ impl Describe {
     }
 }
 
-fn describe(view: &View, definition: &Definition, now_ms: u64) -> Result<Description, Failure> {
-    let manifest = definition.lower();
+fn describe(sight: &Sight, definition: &Definition, now_ms: u64) -> Result<Description, Failure> {
+    let (view, manifest) = (&sight.view, sight.manifest(definition));
     let fault =
         |error: &dyn std::error::Error| Failure::world("cannot write a manifest").because(error);
     let mut description = Description {

@@ -5,7 +5,7 @@
 
 use crate::command::apply::apply;
 use crate::command::get::{find, yaml};
-use crate::definition::{Kind, Reading, read_texts};
+use crate::definition::{Definition, Kind, Reading, read_texts};
 use crate::failure::{Exit, Failure};
 use crate::help::after;
 use crate::session::Session;
@@ -39,8 +39,8 @@ pub(crate) struct Edit {
 
 impl Edit {
     pub(crate) fn run(self, session: &Session) -> Result<Exit, Failure> {
-        let view = session.look()?.load_all()?;
-        let before = yaml(&[find(&view, self.kind, &self.name)?])?;
+        let sight = session.sight()?;
+        let before = yaml(&sight, &[find(&sight.view, self.kind, &self.name)?])?;
         let fault = |error: &std::io::Error| {
             Failure::world("cannot keep the text for the editor").because(error)
         };
@@ -57,7 +57,7 @@ impl Edit {
             session.print(&format!("{} {} unchanged\n", self.kind, self.name))?;
             return Ok(Exit::Done);
         }
-        let outcome = self.take(session, &after);
+        let outcome = self.unchanged(session, &before).and_then(|()| self.take(session, &after));
         outcome.map_err(|failure| match file.keep() {
             Ok((_, path)) => {
                 let path = path.display();
@@ -69,13 +69,27 @@ impl Edit {
         })
     }
 
+    /// Whether it is still as it was when the editor was opened.
+    fn unchanged(&self, session: &Session, before: &str) -> Result<(), Failure> {
+        let sight = session.sight()?;
+        let present = Definition::find(&sight.view, self.kind, &self.name);
+        let present = present.map(|definition| yaml(&sight, &[definition])).transpose()?;
+        if present.as_deref() == Some(before) {
+            return Ok(());
+        }
+        let (kind, name) = (self.kind, &self.name);
+        Err(Failure::refused(format!(
+            "somebody else changed {kind} {name} while it was edited; nothing was changed"
+        )))
+    }
+
     fn take(&self, session: &Session, text: &str) -> Result<Exit, Failure> {
-        let Reading { definitions, warnings } =
+        let Reading { definitions, manifests, warnings } =
             read_texts(&[("what you wrote", text)], &self.agent_namespace)?;
         warnings.iter().for_each(|warning| session.note(&format!("warning: {warning}")));
         match definitions.as_slice() {
             [one] if one.kind() == self.kind && **one.name() == *self.name => {
-                apply(session, definitions, false)
+                apply(session, (definitions, manifests), false)
             }
             _ => Err(Failure::bad(format!(
                 "what you wrote is not just {} {}; other definitions are made with apply",

@@ -12,7 +12,7 @@ use crate::listing::{DEFAULT_SPACE, parse_place};
 use crate::request::RequestArgs;
 use crate::session::Session;
 use crate::shortlist;
-use clap::Args;
+use clap::{Args, ValueEnum};
 use serde::Serialize;
 use spiderpool_core::command::{Allocated, Answer, Command, Place};
 use spiderpool_core::decide;
@@ -29,15 +29,24 @@ use std::net::IpAddr;
 /// Describe a pod that does not exist yet, and every pool that is weighed for it is shown with its
 /// verdict, its counts, and, when there is no address, the smallest change that would help. With
 /// --container or --address, the grant of an existing pod is shown, and what was weighed for it then.
-/// Exit code 1 says that the pod would get nothing.
+/// On a cluster, `explain pod NAMESPACE/NAME` reads a pod that exists, with its namespace, its node, its
+/// owners and its networks: what it holds and whether block, endpoint and pod agree, and for each
+/// interface without an address what is weighed. Exit code 1 says that the pod would get nothing.
 #[derive(Debug, Args)]
 #[command(after_long_help = after!(
     "  spiderpoolctl explain --pool blue,green --node worker-1\n  \
        spiderpoolctl explain --conf /etc/cni/net.d/10-macvlan.conflist --pod default/web-0\n  \
        spiderpoolctl explain --ippool '{\"ipv4\": [\"blue\"]}' --label app=web -n 20\n  \
+       spiderpoolctl --cluster explain pod default/web-0\n  \
        spiderpoolctl explain --address 10.1.2.3"
 ))]
 pub(crate) struct Explain {
+    /// On a cluster: a pod that exists, as `pod NAMESPACE/NAME`
+    #[arg(value_enum, requires = "name", conflicts_with_all = ["container", "address", "count"])]
+    kind: Option<Subject>,
+    /// Which
+    #[arg(value_name = "NAMESPACE/NAME")]
+    name: Option<String>,
     #[command(flatten)]
     request: RequestArgs,
     /// Explain the last of so many such pods
@@ -52,6 +61,14 @@ pub(crate) struct Explain {
     /// The space of --address
     #[arg(long, default_value = DEFAULT_SPACE, value_name = "NAME")]
     space: String,
+}
+
+/// What of a cluster can be explained.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Subject {
+    /// A pod that exists.
+    #[value(aliases = ["pods", "po"])]
+    Pod,
 }
 
 /// The answer for an imagined pod; the names of the fields are a promise.
@@ -80,17 +97,13 @@ struct Past {
 
 impl Explain {
     pub(crate) fn run(self, session: &Session) -> Result<Exit, Failure> {
-        let store = session.look()?;
-        if let Some(container) = self.container.clone() {
-            let filter = Filter { container: Some(container), ..Filter::default() };
-            return past(session, &store, &filter, None);
+        if self.kind.is_some() {
+            return self.pod(session);
         }
-        if let Some(address) = &self.address {
-            let place = parse_place(address, &self.space)?;
-            let filter = Filter { place: Some(place.clone()), ..Filter::default() };
-            return past(session, &store, &filter, Some(&place));
+        if self.container.is_some() || self.address.is_some() {
+            return self.past(session);
         }
-        let mut copy = Copy { view: store.load_all()? };
+        let mut copy = Copy { view: session.view()? };
         let imagined = self.request.imagine(&copy.view)?;
         imagined.notes.iter().for_each(|note| session.note(note));
         let moment = session.moment();
@@ -101,6 +114,36 @@ impl Explain {
             }
         }
         explain(session, &copy, (self.count, &imagined.request(self.count, 1)?), moment)
+    }
+
+    /// A pod of a cluster, as it is there.
+    fn pod(&self, session: &Session) -> Result<Exit, Failure> {
+        #[cfg(feature = "cluster")]
+        if let (Some(cluster), Some(name)) = (session.cluster()?, &self.name) {
+            return crate::cluster::explain(session, &cluster, (name, &self.request));
+        }
+        let dir = session.dir()?.display();
+        Err(Failure::bad(format!("the store `{dir}` knows containers, and no pods"))
+            .try_this("name a cluster with --cluster, or a container with --container"))
+    }
+
+    /// A grant that the journal remembers.
+    fn past(&self, session: &Session) -> Result<Exit, Failure> {
+        session.store_only(
+            "a cluster keeps no journal of what was weighed",
+            "`explain pod NAMESPACE/NAME` for a pod that exists, or `ip show ADDRESS`",
+        )?;
+        let store = session.look()?;
+        if let Some(container) = self.container.clone() {
+            let filter = Filter { container: Some(container), ..Filter::default() };
+            return past(session, &store, &filter, None);
+        }
+        if let Some(address) = &self.address {
+            let place = parse_place(address, &self.space)?;
+            let filter = Filter { place: Some(place.clone()), ..Filter::default() };
+            return past(session, &store, &filter, Some(&place));
+        }
+        Ok(Exit::Done)
     }
 }
 
@@ -145,7 +188,7 @@ fn print(session: &Session, explained: &Explained, request: &Request) -> String 
 }
 
 /// Addresses, then routes, one on a line.
-fn allocated(granted: &Allocated) -> String {
+pub(crate) fn allocated(granted: &Allocated) -> String {
     let mut text = String::new();
     for one in &granted.addresses {
         let gateway = one.gateway.map(|gateway| format!(", gateway {gateway}")).unwrap_or_default();

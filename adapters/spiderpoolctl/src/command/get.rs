@@ -5,7 +5,7 @@ use crate::definition::{Definition, Kind};
 use crate::failure::{Exit, Failure};
 use crate::help::after;
 use crate::output::Format;
-use crate::session::Session;
+use crate::session::{Session, Sight};
 use crate::table::Table;
 use clap::Args;
 use serde_json::{Value, json};
@@ -32,12 +32,12 @@ pub(crate) struct Get {
 
 impl Get {
     pub(crate) fn run(self, session: &Session) -> Result<Exit, Failure> {
-        let view = session.look()?.load_all()?;
-        let definitions = self.select(&view)?;
+        let sight = session.sight()?;
+        let definitions = self.select(&sight.view)?;
         let text = match session.format {
-            Format::Yaml => yaml(&definitions)?,
-            Format::Json => json(&definitions, self.names.len() == 1)?,
-            Format::Table | Format::Wide => table(session, &view, self.kind, &definitions)?,
+            Format::Yaml => yaml(&sight, &definitions)?,
+            Format::Json => json(&sight, &definitions, self.names.len() == 1)?,
+            Format::Table | Format::Wide => table(session, &sight.view, self.kind, &definitions)?,
         };
         session.print(&text)?;
         Ok(Exit::Done)
@@ -62,19 +62,19 @@ pub(crate) fn find(view: &View, kind: Kind, name: &str) -> Result<Definition, Fa
 }
 
 /// The manifests, divided as YAML divides documents.
-pub(crate) fn yaml(definitions: &[Definition]) -> Result<String, Failure> {
+pub(crate) fn yaml(sight: &Sight, definitions: &[Definition]) -> Result<String, Failure> {
     let texts = definitions.iter().map(|definition| {
-        write_manifest(&definition.lower())
+        write_manifest(&sight.manifest(definition))
             .map_err(|error| Failure::world("cannot write a manifest").because(&error))
     });
     Ok(texts.collect::<Result<Vec<_>, _>>()?.join("---\n"))
 }
 
-fn json(definitions: &[Definition], single: bool) -> Result<String, Failure> {
+fn json(sight: &Sight, definitions: &[Definition], single: bool) -> Result<String, Failure> {
     let fault =
         |error: serde_json::Error| Failure::world("cannot write a manifest").because(&error);
     let items: Result<Vec<Value>, _> =
-        definitions.iter().map(|definition| definition.lower().to_json()).collect();
+        definitions.iter().map(|definition| sight.manifest(definition).to_json()).collect();
     let mut items = items.map_err(fault)?;
     let value = match items.pop() {
         Some(item) if single => item,

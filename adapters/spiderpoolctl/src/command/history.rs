@@ -73,6 +73,10 @@ impl History {
         let place =
             self.address.as_deref().map(|text| parse_place(text, &self.space)).transpose()?;
         let (at, from_ms, to_ms) = (time(&self.at)?, time(&self.since)?, time(&self.until)?);
+        session.store_only(
+            "a cluster keeps no journal of its addresses",
+            "`ip show ADDRESS` for its present holder; the API server's audit log for who wrote its block, and the events of pods and pools",
+        )?;
         let store = session.look()?;
         let is_about_holders = self.owner.is_none() && self.container.is_none() && !self.entries;
         if let Some(place) = place.as_ref().filter(|_| is_about_holders) {

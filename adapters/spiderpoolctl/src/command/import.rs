@@ -103,6 +103,10 @@ impl Import {
 
 impl HostLocal {
     fn run(self, session: &Session) -> Result<Exit, Failure> {
+        session.store_only(
+            "host-local's allocations are those of one host's containers, which are no pods of a cluster",
+            "leave out the cluster; on a cluster, let the pods be made again one node after the other",
+        )?;
         let Leases { leases, oddities } = host_local::read(&self.dir, self.network.as_deref())?;
         let node = self.node.clone().unwrap_or_else(host_name);
         let node = parse_name("node", &node)?;

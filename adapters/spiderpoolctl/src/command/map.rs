@@ -49,7 +49,7 @@ struct Mapped {
 
 impl Map {
     pub(crate) fn run(self, session: &Session) -> Result<Exit, Failure> {
-        let view = session.look()?.load_all()?;
+        let view = session.view()?;
         find(&view, Kind::Pool, &self.pool)?;
         let entry = view.pool(&self.pool).map_err(|need| incomplete(&need))?;
         let Some(entry) = entry else { return Ok(Exit::Done) };

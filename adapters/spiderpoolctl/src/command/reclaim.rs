@@ -21,6 +21,10 @@ use std::collections::BTreeMap;
 /// Judges the witness of every allocation: the boot and the network namespace it was made in. What is
 /// certain to be gone is given back; what lives, what cannot be known and what belongs to a static
 /// identity stays. Without --boot and --dead-namespaces, both kinds are looked for.
+///
+/// On a cluster, everything is looked at twice, some seconds apart, by the rules of the controller: an
+/// address goes when its pod is gone, and its node is gone, off or not ready. On a node that is ready
+/// the agent takes care of it.
 #[derive(Debug, Args)]
 #[command(after_long_help = after!(
     "  spiderpoolctl reclaim --dry-run\n  \
@@ -53,6 +57,14 @@ struct Judged {
 
 impl Reclaim {
     pub(crate) fn run(self, session: &Session) -> Result<Exit, Failure> {
+        #[cfg(feature = "cluster")]
+        if let Some(cluster) = session.cluster()? {
+            if self.boot || self.dead_namespaces {
+                let what = "--boot and --dead-namespaces judge the witnesses of one host's store";
+                return Err(Failure::bad(what).try_this("leave them out on a cluster"));
+            }
+            return crate::cluster::reclaim(session, &cluster, (self.dry_run, self.yes));
+        }
         let store = session.look()?;
         let survey = spiderpool_host::survey(&store).map_err(failed)?;
         let judged = self.judge(&store, &survey)?;

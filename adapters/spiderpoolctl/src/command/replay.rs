@@ -37,6 +37,10 @@ struct Replayed {
 
 impl Replay {
     pub(crate) fn run(self, session: &Session) -> Result<Exit, Failure> {
+        session.store_only(
+            "a cluster keeps no journal that could be decided again",
+            "`audit`, which compares blocks, index, endpoints and pods",
+        )?;
         let store = session.look()?;
         let ReplayReport { entries, count, differences } = store.replay()?;
         let report = self.verify.then(|| store.check()).transpose()?;

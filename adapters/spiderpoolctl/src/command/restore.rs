@@ -36,10 +36,14 @@ struct Restored {
 
 impl Restore {
     pub(crate) fn run(self, session: &Session) -> Result<Exit, Failure> {
+        session.store_only(
+            "a cluster is restored with its etcd, and not from a file of addresses",
+            "`etcdutl snapshot restore`; the agents then write back what their pods hold before any address is given out, and `audit` shows how far that is",
+        )?;
         if !self.file.exists() {
             return Err(Failure::bad(format!("there is no backup `{}`", self.file.display())));
         }
-        let kept = Store::restore(&self.file, &session.dir, self.replace)?;
+        let kept = Store::restore(&self.file, session.dir()?, self.replace)?;
         let restored = Restored { revision: session.look()?.revision()?, kept };
         session.show(&restored, || {
             let mut text = format!("the store is restored, at revision {}\n", restored.revision);

@@ -20,7 +20,7 @@ use spiderpool_core::moment::Moment;
 use spiderpool_core::name::Name;
 use spiderpool_core::refusal::{AllocateRefusal, Refusal, Shortlist};
 use spiderpool_core::view::View;
-use spiderpool_store::{Filter, Store};
+use spiderpool_store::Filter;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -98,8 +98,7 @@ struct Left {
 
 impl Simulate {
     pub(crate) fn run(self, session: &Session) -> Result<Exit, Failure> {
-        let store = session.look()?;
-        let mut copy = Copy { view: store.load_all()? };
+        let mut copy = Copy { view: session.view()? };
         let moment = session.moment();
         let mut edited = Vec::new();
         if !self.edit.is_empty() {
@@ -112,7 +111,7 @@ impl Simulate {
         imagined.notes.iter().for_each(|note| session.note(note));
         let mut simulated = self.pods(&mut copy, &imagined, moment)?;
         simulated.edited = edited;
-        simulated.left = left(&store, &copy.view, &simulated, moment)?;
+        simulated.left = left(&growth(session, moment)?, &copy.view, &simulated)?;
         session.show(&simulated, || print(session, &simulated))?;
         Ok(if simulated.refusal.is_none() { Exit::Done } else { Exit::Refused })
     }
@@ -180,12 +179,10 @@ fn refused(pod: u64, interface: Name, refusal: &Refusal) -> Refused {
 
 /// The room of every pool that was taken from or weighed.
 fn left(
-    store: &Store,
+    growth: &BTreeMap<Name, i64>,
     view: &View,
     simulated: &Simulated,
-    moment: Moment,
 ) -> Result<Vec<Left>, Failure> {
-    let growth = growth(store, moment)?;
     let mut pools: BTreeSet<Name> = simulated.given.keys().cloned().collect();
     let weighed = simulated.refusal.iter().filter_map(|refused| refused.shortlist.as_ref());
     let candidates = weighed.flat_map(|list| &list.demands).flat_map(|demand| &demand.candidates);
@@ -205,8 +202,13 @@ fn left(
     Ok(rows)
 }
 
-/// By how many allocations each pool grew in the window before now.
-fn growth(store: &Store, moment: Moment) -> Result<BTreeMap<Name, i64>, Failure> {
+/// By how many allocations each pool grew in the window before now; of a cluster, which keeps no
+/// journal, nothing is known.
+fn growth(session: &Session, moment: Moment) -> Result<BTreeMap<Name, i64>, Failure> {
+    if !session.is_on_store() {
+        return Ok(BTreeMap::new());
+    }
+    let store = session.look()?;
     let from_ms = Some(moment.now_ms.saturating_sub(WINDOW_MS));
     let mut growth = BTreeMap::new();
     for entry in store.history(&Filter { from_ms, ..Filter::default() })? {

@@ -5,11 +5,12 @@ use crate::help::after;
 use crate::session::Session;
 use clap::Args;
 use serde::Serialize;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-/// Print the version, and which store is looked at
+/// Print the version, and which store or cluster is looked at
 ///
-/// The store's name is given when it was made; every restore from a backup changes its incarnation.
+/// The store's name is given when it was made; every restore from a backup changes its incarnation. Of a
+/// cluster, the version of Kubernetes and of each custom resource definition is printed.
 #[derive(Debug, Args)]
 #[command(after_long_help = after!("  spiderpoolctl version -o json"))]
 pub(crate) struct Version {}
@@ -20,6 +21,9 @@ pub(crate) struct Version {}
 struct Versions {
     version: &'static str,
     store: Option<Store>,
+    #[cfg(feature = "cluster")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cluster: Option<crate::cluster::Versions>,
 }
 
 #[derive(Debug, Serialize)]
@@ -35,12 +39,23 @@ struct Store {
 impl Version {
     pub(crate) fn run(self, session: &Session) -> Result<Exit, Failure> {
         let Self {} = self;
+        #[cfg(feature = "cluster")]
+        if let Some(cluster) = session.cluster()? {
+            let versions = Versions {
+                version: env!("CARGO_PKG_VERSION"),
+                store: None,
+                cluster: Some(crate::cluster::versions(&cluster)?),
+            };
+            session.show(&versions, || print(Path::new(""), &versions))?;
+            return Ok(Exit::Done);
+        }
+        let dir = session.dir()?;
         let store = match session.look_if_there()? {
             None => None,
             Some(store) => {
                 let identity = store.identity()?;
                 Some(Store {
-                    dir: session.dir.clone(),
+                    dir: dir.to_owned(),
                     uuid: identity.uuid,
                     incarnation: identity.incarnation,
                     created_at_ms: identity.created_at_ms,
@@ -48,14 +63,23 @@ impl Version {
                 })
             }
         };
-        let versions = Versions { version: env!("CARGO_PKG_VERSION"), store };
-        session.show(&versions, || print(session, &versions))?;
+        let versions = Versions {
+            version: env!("CARGO_PKG_VERSION"),
+            store,
+            #[cfg(feature = "cluster")]
+            cluster: None,
+        };
+        session.show(&versions, || print(dir, &versions))?;
         Ok(Exit::Done)
     }
 }
 
-fn print(session: &Session, versions: &Versions) -> String {
+fn print(dir: &Path, versions: &Versions) -> String {
     let mut text = format!("spiderpoolctl {}\n", versions.version);
+    #[cfg(feature = "cluster")]
+    if let Some(cluster) = &versions.cluster {
+        return text + &cluster.print();
+    }
     match &versions.store {
         Some(store) => text.push_str(&format!(
             "store `{}`: {}, incarnation {}, revision {}\n",
@@ -64,7 +88,7 @@ fn print(session: &Session, versions: &Versions) -> String {
             store.incarnation,
             store.revision
         )),
-        None => text.push_str(&format!("there is no store in `{}`\n", session.dir.display())),
+        None => text.push_str(&format!("there is no store in `{}`\n", dir.display())),
     }
     text
 }

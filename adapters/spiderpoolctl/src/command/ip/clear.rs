@@ -5,7 +5,7 @@ use crate::help::after;
 use crate::listing::{DEFAULT_SPACE, parse_place};
 use crate::session::Session;
 use clap::Args;
-use spiderpool_core::command::Command;
+use spiderpool_core::command::{Command, Place};
 use spiderpool_store::Extra;
 
 /// Set an address free that rests or is in quarantine
@@ -25,9 +25,18 @@ pub(crate) struct Clear {
 impl Clear {
     pub(crate) fn run(self, session: &Session) -> Result<Exit, Failure> {
         let place = parse_place(&self.address, &self.space)?;
-        let store = session.open()?;
-        store.execute(&Command::Clear(place.clone()), session.moment(), &Extra::default())?;
+        clear(session, &place)?;
         session.show(&place, || format!("{} is free\n", place.address))?;
         Ok(Exit::Done)
     }
+}
+
+fn clear(session: &Session, place: &Place) -> Result<(), Failure> {
+    #[cfg(feature = "cluster")]
+    if let Some(cluster) = session.cluster()? {
+        return crate::cluster::clear(session, &cluster, place);
+    }
+    let store = session.open()?;
+    store.execute(&Command::Clear(place.clone()), session.moment(), &Extra::default())?;
+    Ok(())
 }

@@ -48,7 +48,7 @@ enum Wanted {
 
 impl List {
     pub(crate) fn run(self, session: &Session) -> Result<Exit, Failure> {
-        let view = session.look()?.load_all()?;
+        let view = session.view()?;
         let mut rows = rows(&view)?;
         rows.retain(|row| self.admits(row));
         let now_ms = session.moment().now_ms;

@@ -5,14 +5,14 @@ use crate::help::after;
 use crate::listing::{DEFAULT_SPACE, State, parse_name, parse_place, row_of};
 use crate::session::Session;
 use clap::Args;
-use spiderpool_core::command::{Answer, Claim, Command, Reclaim};
+use spiderpool_core::command::{Answer, Claim, Command, Place, Reclaim, Standing};
 use spiderpool_core::event::Ending;
 use spiderpool_store::Extra;
 
 /// Give one address back although its pod has not
 #[derive(Debug, Args)]
 #[command(
-    long_about = "Give one address back although its pod has not.\n\nThe pod keeps using it until it goes: do this only when the pod is gone for good. The allocation is ended at the generation that was looked at, so that an address which has passed on in the meantime stays with its new holder.",
+    long_about = "Give one address back although its pod has not.\n\nThe pod keeps using it until it goes: do this only when the pod is gone for good. The allocation is ended at the generation that was looked at, so that an address which has passed on in the meantime stays with its new holder. On a cluster, the address of a pod that lives is only given back with --yes.",
     after_long_help = after!(
         "  spiderpoolctl ip release 10.1.2.3\n  \
            spiderpoolctl ip release 10.1.2.3 --generation 7 --yes\n  \
@@ -39,6 +39,23 @@ pub(crate) struct Release {
 impl Release {
     pub(crate) fn run(self, session: &Session) -> Result<Exit, Failure> {
         let place = parse_place(&self.address, &self.space)?;
+        let freed = self.free(session, place)?;
+        session.show(&freed, || {
+            freed
+                .iter()
+                .map(|held| format!("{} released from {}\n", held.place.address, held.owner))
+                .collect()
+        })?;
+        Ok(Exit::Done)
+    }
+
+    fn free(&self, session: &Session, place: Place) -> Result<Vec<Standing>, Failure> {
+        #[cfg(feature = "cluster")]
+        if let Some(cluster) = session.cluster()? {
+            let Self { generation, statics, yes, .. } = *self;
+            let wish = crate::cluster::Wish { place, generation, statics, yes };
+            return crate::cluster::release(session, &cluster, &wish);
+        }
         let store = session.open()?;
         let row = row_of(&store.load_all()?, &place)?;
         if row.state == State::Allocated {
@@ -65,20 +82,13 @@ impl Release {
                 failure
             }
         })?;
-        let freed = match answer {
+        Ok(match answer {
             Answer::Freed(freed) => freed,
             Answer::Defined { .. }
             | Answer::Allocated(_)
             | Answer::Quarantined { .. }
             | Answer::Spared(_)
             | Answer::Done => Vec::new(),
-        };
-        session.show(&freed, || {
-            freed
-                .iter()
-                .map(|held| format!("{} released from {}\n", held.place.address, held.owner))
-                .collect()
-        })?;
-        Ok(Exit::Done)
+        })
     }
 }

@@ -1,5 +1,9 @@
 //! `ip reserve`: keeps addresses from being given out, or for one identity.
 
+#[cfg(feature = "cluster")]
+use crate::copy::{Copy, put};
+#[cfg(feature = "cluster")]
+use crate::definition::Definition;
 use crate::failure::{Exit, Failure};
 use crate::help::after;
 use crate::listing::{DEFAULT_SPACE, parse_name, parse_place};
@@ -11,7 +15,7 @@ use spiderpool_core::command::{Answer, Command, Hold, Standing};
 use spiderpool_core::definition::{Reservation, ReservationDraft};
 use spiderpool_core::owner::Owner;
 use spiderpool_core::view::View;
-use spiderpool_store::{Extra, Store};
+use spiderpool_store::Extra;
 
 /// Keep addresses from being given out, or hold one for an identity
 #[derive(Debug, Args)]
@@ -55,16 +59,15 @@ struct Reserved {
 
 impl Reserve {
     pub(crate) fn run(self, session: &Session) -> Result<Exit, Failure> {
-        let store = session.open()?;
         let reserved = match &self.identity {
-            Some(identity) => self.hold(session, &store, identity)?,
-            None => self.reserve(session, &store)?,
+            Some(identity) => self.hold(session, identity)?,
+            None => self.reserve(session)?,
         };
         session.show(&reserved, || print(&reserved))?;
         Ok(Exit::Done)
     }
 
-    fn hold(&self, session: &Session, store: &Store, identity: &str) -> Result<Reserved, Failure> {
+    fn hold(&self, session: &Session, identity: &str) -> Result<Reserved, Failure> {
         let owner = Owner::identity(&parse_name("identity", identity)?)
             .map_err(|bad| Failure::bad("the identity cannot be used").because(&bad))?;
         let node = self.node.clone().unwrap_or_else(host_name);
@@ -75,11 +78,17 @@ impl Reserve {
             node: parse_name("node", &node)?,
         };
         let (addresses, by) = (hold.place.address.to_string(), hold.owner.to_string());
-        store.execute(&Command::Hold(hold), session.moment(), &Extra::default())?;
-        Ok(Reserved { addresses, by, standing: Vec::new() })
+        let reserved = Reserved { addresses, by, standing: Vec::new() };
+        #[cfg(feature = "cluster")]
+        if let Some(cluster) = session.cluster()? {
+            crate::cluster::reserve(session, &cluster, hold)?;
+            return Ok(reserved);
+        }
+        session.open()?.execute(&Command::Hold(hold), session.moment(), &Extra::default())?;
+        Ok(reserved)
     }
 
-    fn reserve(&self, session: &Session, store: &Store) -> Result<Reserved, Failure> {
+    fn reserve(&self, session: &Session) -> Result<Reserved, Failure> {
         let bad = |error: &dyn std::error::Error| {
             Failure::bad(format!("`{}` cannot be reserved", self.addresses)).because(error)
         };
@@ -91,7 +100,7 @@ impl Reserve {
             ranges: vec![range.to_string()],
         };
         let fresh = Reservation::try_from(draft.clone()).map_err(|error| bad(&error))?;
-        let view = store.load_all()?;
+        let view = session.view()?;
         if let Some(old) = existing(&view, &self.name) {
             if old.space() != fresh.space() || old.addresses().family() != range.family() {
                 let what = format!("reservation {} is of another family or space", self.name);
@@ -101,22 +110,39 @@ impl Reserve {
             draft.ranges = both.ranges().map(|range| range.to_string()).collect();
         }
         let reservation = Reservation::try_from(draft).map_err(|error| bad(&error))?;
-        let command = Command::DefineReservation(reservation);
-        let answer = store.execute(&command, session.moment(), &Extra::default())?;
-        let standing = match answer {
-            Answer::Defined { standing, .. } => standing,
-            Answer::Allocated(_)
-            | Answer::Freed(_)
-            | Answer::Quarantined { .. }
-            | Answer::Spared(_)
-            | Answer::Done => Vec::new(),
-        };
+        let standing = define(session, view, reservation)?;
         Ok(Reserved {
             addresses: range.to_string(),
             by: format!("reservation {}", self.name),
             standing,
         })
     }
+}
+
+/// Makes or changes a reservation, and gives the allocations that stay under it.
+fn define(
+    session: &Session,
+    view: View,
+    reservation: Reservation,
+) -> Result<Vec<Standing>, Failure> {
+    #[cfg(feature = "cluster")]
+    if let Some(cluster) = session.cluster()? {
+        let definitions = vec![Definition::Reservation(reservation)];
+        let mut steps = put(&mut Copy { view }, definitions, session.moment())?;
+        crate::cluster::apply(&cluster, &mut steps, &[], false)?;
+        return Ok(steps.into_iter().flat_map(|step| step.standing).collect());
+    }
+    drop(view);
+    let command = Command::DefineReservation(reservation);
+    let answer = session.open()?.execute(&command, session.moment(), &Extra::default())?;
+    Ok(match answer {
+        Answer::Defined { standing, .. } => standing,
+        Answer::Allocated(_)
+        | Answer::Freed(_)
+        | Answer::Quarantined { .. }
+        | Answer::Spared(_)
+        | Answer::Done => Vec::new(),
+    })
 }
 
 fn existing(view: &View, name: &str) -> Option<Reservation> {

@@ -13,7 +13,7 @@ use spiderpool_store::{Store, Tenure};
 /// Show one address: its state, its holder, its witness and who had it before
 #[derive(Debug, Args)]
 #[command(
-    long_about = "Show one address: its state, its holder, its witness and who had it before.\n\nThe witness is what the plugin noted of the pod's network namespace; `reclaim` judges it.",
+    long_about = "Show one address: its state, its holder, its witness and who had it before.\n\nThe witness is what the plugin noted of the pod's network namespace; `reclaim` judges it. On a cluster, its block, its pod and its endpoint are shown in their stead.",
     after_long_help = after!(
         "  spiderpoolctl ip show 10.1.2.3\n  \
            spiderpoolctl ip show fd00::7 -o json"
@@ -36,15 +36,32 @@ struct Shown {
     /// As the plugin wrote it.
     witness: Option<String>,
     history: Vec<Tenure>,
+    #[cfg(feature = "cluster")]
+    #[serde(flatten, skip_serializing_if = "Option::is_none")]
+    cluster: Option<crate::cluster::Facts>,
 }
 
 impl Show {
     pub(crate) fn run(self, session: &Session) -> Result<Exit, Failure> {
         let place = parse_place(&self.address, &self.space)?;
+        #[cfg(feature = "cluster")]
+        if let Some(cluster) = session.cluster()? {
+            let (row, facts) = crate::cluster::facts(session, &cluster, &place)?;
+            let shown = Shown { row, witness: None, history: Vec::new(), cluster: Some(facts) };
+            session.show(&shown, || print(&shown) + &print_facts(&shown))?;
+            return Ok(Exit::Done);
+        }
         let store = session.look()?;
         let row = row_of(&store.load_all()?, &place)?;
         let witness = witness(&store, &row)?;
-        let shown = Shown { row, witness, history: store.tenures(&place)? };
+        let history = store.tenures(&place)?;
+        let shown = Shown {
+            row,
+            witness,
+            history,
+            #[cfg(feature = "cluster")]
+            cluster: None,
+        };
         session.show(&shown, || print(&shown))?;
         Ok(Exit::Done)
     }
@@ -58,8 +75,24 @@ fn witness(store: &Store, row: &Row) -> Result<Option<String>, Failure> {
     Ok(ours.map(|witness| witness.body))
 }
 
+/// What only a cluster knows.
+#[cfg(feature = "cluster")]
+fn print_facts(shown: &Shown) -> String {
+    let Some(crate::cluster::Facts { block, pod, endpoint }) = &shown.cluster else {
+        return String::new();
+    };
+    let gone = (!shown.row.pod_uid.is_empty()).then(|| "gone".to_owned());
+    let lines = [
+        ("block", Some(block.clone())),
+        ("pod", pod.clone().or(gone)),
+        ("endpoint", endpoint.clone()),
+    ];
+    let lines = lines.into_iter().filter_map(|(name, value)| Some((name, value?)));
+    lines.map(|(name, value)| format!("{name:<12} {value}\n")).collect()
+}
+
 fn print(shown: &Shown) -> String {
-    let Shown { row, witness, history } = shown;
+    let Shown { row, witness, history, .. } = shown;
     let time = |at: Option<u64>| at.map(show_time).unwrap_or_default();
     let lines = [
         ("address", row.address.to_string()),
