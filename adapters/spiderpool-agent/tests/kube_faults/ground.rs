@@ -207,10 +207,8 @@ impl Ground {
         if reply.status == 404 {
             return Ledger::default();
         }
-        match wire::lift(&Key::Ledger, &reply.json(), "spiderpool").body {
-            Body::Ledger(ledger) => ledger,
-            other => panic!("{other:?}"),
-        }
+        let body = wire::lift(&Key::Ledger, &reply.json(), "spiderpool").body;
+        body.ledger().cloned().unwrap_or_else(|| panic!("{body:?}"))
     }
 
     /// Fails unless the core finds nothing wrong with the story's pools and blocks.

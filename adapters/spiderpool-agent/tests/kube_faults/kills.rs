@@ -24,9 +24,8 @@ fn kill_one(agents: &[Daemon], chance: &mut Chance) {
 #[ignore = "kube tier: needs a kube-apiserver"]
 fn kills_and_pauses_give_no_address_twice_and_leave_none() {
     let ground = Ground::alone("kills", 1);
-    let agents: Vec<_> = ["a", "b", "c"]
-        .map(|node| Daemon::start(ground.story, node, &ground.node(node)))
-        .into();
+    let agents: Vec<_> =
+        ["a", "b", "c"].map(|node| Daemon::start(ground.story, node, &ground.node(node))).into();
     let roll = Roll::default();
     let crowd = Crowd { ground: &ground, agents: &agents, roll: &roll };
     crowd.stream(3, SEED, || {

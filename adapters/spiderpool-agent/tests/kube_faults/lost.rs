@@ -44,7 +44,8 @@ fn a_deleted_block_stops_grants_until_every_ready_node_has_written_back() {
     assert_eq!(ground.insist("GET", &path, None).status, 404);
     let is_in = |address| BlockKey::of(&key.space, address, BlockSize::DEFAULT) == key;
     let living = roll.living();
-    let (holder, _) = living.iter().find(|(_, (address, agent))| *agent == 0 && is_in(*address)).unwrap();
+    let (holder, _) =
+        living.iter().find(|(_, (address, agent))| *agent == 0 && is_in(*address)).unwrap();
     // Absent is not empty: nobody is told an address of it, not even the one that is theirs.
     let told = agents[0].add(holder, 3_000);
     assert!(told.is_err(), "{told:?}");

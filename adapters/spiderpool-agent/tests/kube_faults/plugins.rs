@@ -71,7 +71,10 @@ impl Site {
 
     fn pod(&self, name: &str, node: usize, more: &Value) -> Pod {
         let uid = self.ground.pod_with(name, self.nodes[node].name, more);
-        Pod { room: Room::new("pod"), sandbox: Sandbox { pod: name.to_owned(), uid, container: container() } }
+        Pod {
+            room: Room::new("pod"),
+            sandbox: Sandbox { pod: name.to_owned(), uid, container: container() },
+        }
     }
 
     /// The configuration of a main plugin with our IPAM.
@@ -165,7 +168,8 @@ impl Site {
 /// An id as long as a runtime's; no other is alike in the first characters, which links are named after.
 fn container() -> String {
     static COUNT: AtomicU32 = AtomicU32::new(0);
-    let number = u64::from(std::process::id()) << 20 | u64::from(COUNT.fetch_add(1, Ordering::Relaxed));
+    let number =
+        u64::from(std::process::id()) << 20 | u64::from(COUNT.fetch_add(1, Ordering::Relaxed));
     format!("{:011x}{}", number & 0xfff_ffff_ffff, "0f".repeat(26))
 }
 
@@ -211,7 +215,11 @@ fn pods_of_two_nodes_meet_and_leave_nothing() {
         assert_eq!(site.holder(address).as_ref(), Some(&pod.sandbox.container));
         pod.room.reaches(addresses[1 - node]);
         // The way to what the cluster hijacks leads to the node: the coordinator heard it of the agent.
-        assert!(pod.room.ip("route show table all").contains(HIJACKED), "{}", pod.room.ip("route show table all"));
+        assert!(
+            pod.room.ip("route show table all").contains(HIJACKED),
+            "{}",
+            pod.room.ip("route show table all")
+        );
         pod.room.reaches(site.ground.address(if node == 0 { 2 } else { 3 }));
         // Asked again, the IPAM says the same.
         let again = site.well("ADD", node, pod, &site.latest(node));
@@ -338,7 +346,8 @@ fn a_foreign_host_s_address_is_put_in_quarantine_and_another_given() {
     let told = || {
         let events = site.ground.list("/api/v1/namespaces/default/events");
         events.iter().any(|event| {
-            let says = |key: &str, text: &str| event[key].as_str().is_some_and(|told| told.contains(text));
+            let says =
+                |key: &str, text: &str| event[key].as_str().is_some_and(|told| told.contains(text));
             says("reason", "AddressConflict")
                 && says("message", &theirs.to_string())
                 && event.pointer("/involvedObject/name") == Some(&json!("foreign-0"))

@@ -91,6 +91,7 @@ fn tell(fault: Fault) -> Failure {
         }
         fault @ (Fault::Late
         | Fault::NotReady
+        | Fault::NoRecord { .. }
         | Fault::Unreadable { .. }
         | Fault::Forbidden { .. }
         | Fault::NotHere { .. }) => Failure::world(fault.to_string()),
