@@ -58,6 +58,9 @@ pub struct Told {
     pub placement: Placement,
     /// The generation of the grant.
     pub generation: u64,
+    /// When the slot last changed before it was told, in milliseconds since the Unix epoch.
+    #[serde(default)]
+    pub since_ms: u64,
 }
 
 /// One line of the record.
@@ -273,7 +276,7 @@ mod tests {
         let block = BlockKey { space: name("default"), family: Family::V4, first: 64 };
         let place = Place { space: name("default"), address: block.address(3) };
         let placement = Placement { pool: name("blue"), attachment: name("eth0"), network: None };
-        let told = Told { pod_uid: None, placement, generation: 4 };
+        let told = Told { pod_uid: None, placement, generation: 4, since_ms: 3 };
         let lines = [
             Entry::Sought { container: name("c"), owner, block },
             Entry::Told { container: name("c"), place, told },

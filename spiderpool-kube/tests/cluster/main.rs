@@ -265,6 +265,25 @@ fn a_restored_store_gives_nothing_that_is_held() {
 }
 
 #[test]
+fn an_address_that_was_given_again_is_not_left_to_its_old_owner() {
+    let mut world = World::new(2, "10.6.0.10");
+    world.add(0, "old", "c0");
+    world.run();
+    let backup = world.server.clone();
+    world.now_ms += 1_000;
+    world.del(0, "c0");
+    world.run();
+    let new = world.add(1, "new", "c1");
+    world.run();
+    assert_eq!(world.address(1, new), "10.6.0.10");
+    world.server = backup;
+    let notice = world.add(1, "other", "c2");
+    world.run();
+    assert!(world.agents[1].answers[&notice].is_err());
+    assert_eq!(world.held().get("10.6.0.10").map(String::as_str), Some("pod/new"));
+}
+
+#[test]
 fn a_block_that_was_and_is_gone_is_not_taken_for_empty() {
     let mut world = World::new(2, "10.6.0.10-10.6.0.29");
     let told = world.add(0, "a", "c0");

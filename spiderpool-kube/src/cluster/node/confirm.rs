@@ -109,13 +109,13 @@ impl Node {
             let address = granted.address.addr();
             let slot = key.slot(spiderpool_core::address::bits(address));
             let view = run.transaction.view();
-            let placement = view.block(&key, None).ok().flatten().and_then(|block| {
-                block.allocation(slot).map(|allocation| allocation.placement.clone())
-            });
-            let Some(placement) = placement else { continue };
+            let block = view.block(&key, None).ok().flatten();
+            let Some(held) = block.and_then(|block| block.allocation(slot)) else { continue };
+            let (placement, since_ms) = (held.placement.clone(), held.since_ms);
             let place = Place { space: granted.space.clone(), address };
             let pod_uid = holder.pod_uid.clone();
-            let told = Told { pod_uid, placement, generation: granted.generation };
+            let generation = granted.generation;
+            let told = Told { pod_uid, placement, generation, since_ms };
             let known = self.record.trace(&container).and_then(|trace| trace.told.get(&place));
             if known == Some(&told) {
                 continue;

@@ -102,6 +102,7 @@ impl Node {
                 pod_uid: Name::new(seen.pod_uid).ok(),
                 placement: seen.placement.clone(),
                 generation: seen.generation,
+                since_ms: seen.since_ms,
             };
             let (block, name) = (key.clone(), container.clone());
             entries.push(Entry::Sought { container: name, owner, block });

@@ -14,7 +14,7 @@ use crate::cluster::object::{Body, Key, Ledger, Meta, Recovery};
 use crate::cluster::port::{Alarm, CallId, Outcome, Output, Request};
 use crate::cluster::record::Told;
 use spiderpool_core::command::Place;
-use spiderpool_core::event::{Event, Grant};
+use spiderpool_core::event::{Ending, Event, Grant};
 use spiderpool_core::name::Name;
 use spiderpool_core::owner::{Holder, Owner, Stage};
 use spiderpool_core::slots::{Block, BlockKey, BlockSize};
@@ -261,8 +261,9 @@ impl Node {
         let mut newest: BTreeMap<&Place, (&Name, &Owner, &Told)> = BTreeMap::new();
         for (container, trace) in self.record.traces() {
             for (place, told) in &trace.told {
-                let known = newest.get(place).map(|(.., known)| known.generation);
-                if known.is_none_or(|known| known < told.generation) {
+                let age = |told: &Told| (told.since_ms, told.generation);
+                let known = newest.get(place).map(|(.., known)| age(known));
+                if known.is_none_or(|known| known < age(told)) {
                     newest.insert(place, (container, &trace.owner, told));
                 }
             }
@@ -291,6 +292,13 @@ impl Node {
             let slot = key.slot(spiderpool_core::address::bits(place.address));
             let held = block.and_then(|block| block.allocation(slot));
             let adopts = match held {
+                // It was given up before ours was told, in the time that the store has forgotten.
+                Some(held) if held.owner != owner.as_str() && held.since_ms < told.since_ms => {
+                    let (generation, at_ms) = (held.generation, self.moment.now_ms);
+                    let ending = Ending::Reclaimed;
+                    events.push(Event::Freed { slot, generation, at_ms, rests: false, ending });
+                    false
+                }
                 Some(held) if held.owner != owner.as_str() => {
                     clashes |= self.clashes(place, owner, held.owner);
                     continue;
