@@ -28,6 +28,9 @@ const PATIENCE: Duration = Duration::from_secs(90);
 /// How many pods a worker has at most.
 const PODS: usize = 8;
 
+/// How many containers end without a DEL: all of them early, since they are long in being taken back.
+const ABANDONED: usize = 8;
+
 /// What every living container was told.
 #[derive(Debug, Default)]
 pub(crate) struct Roll {
@@ -216,9 +219,9 @@ impl Crowd<'_> {
     }
 }
 
-/// Nobody answers at a socket whose agent is down: a runtime comes back a little later.
+/// A runtime comes back a little later; an agent that was killed is soon there again.
 fn pause(fault: &AgentFault) {
-    let ms = if matches!(fault, AgentFault::Away { .. }) { 50 } else { 10 };
+    let ms = if matches!(fault, AgentFault::Refused { .. }) { 200 } else { 50 };
     std::thread::sleep(Duration::from_millis(ms));
 }
 
@@ -285,7 +288,7 @@ impl Hand<'_> {
         let gone = self.pick();
         match self.chance.below(5) {
             // Its DEL never comes.
-            0 => {
+            0 if roll.abandoned().len() < ABANDONED => {
                 roll.abandon(&gone);
                 ground.vanish(&gone.pod);
             }

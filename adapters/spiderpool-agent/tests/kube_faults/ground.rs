@@ -208,7 +208,8 @@ impl Ground {
             return Ledger::default();
         }
         let body = wire::lift(&Key::Ledger, &reply.json(), "spiderpool").body;
-        body.ledger().cloned().unwrap_or_else(|| panic!("{body:?}"))
+        let Body::Ledger(ledger) = body else { panic!("{body:?}") };
+        ledger
     }
 
     /// Fails unless the core finds nothing wrong with the story's pools and blocks.

@@ -113,12 +113,11 @@ impl Site {
         })
     }
 
-    /// A call for `eth0` of a pod, in the node's namespace.
-    fn call(&self, verb: &str, node: usize, pod: &Pod, conf: &Value) -> Call {
+    /// A call for `eth0` of a pod.
+    fn call(&self, verb: &str, pod: &Pod, conf: &Value) -> Call {
         let Sandbox { pod: name, uid, container } = &pod.sandbox;
         let kind = conf["type"].as_str().unwrap().to_owned();
         let call = Call { kind, env: BTreeMap::new(), conf: conf.clone() };
-        assert!(node < self.nodes.len());
         call.env("CNI_COMMAND", verb)
             .env("CNI_CONTAINERID", container)
             .env("CNI_NETNS", &pod.room.path())
@@ -128,7 +127,7 @@ impl Site {
     }
 
     fn send(&self, verb: &str, node: usize, pod: &Pod, conf: &Value) -> Heard {
-        self.call(verb, node, pod, conf).send(&self.nodes[node].room)
+        self.call(verb, pod, conf).send(&self.nodes[node].room)
     }
 
     /// A call that succeeds.
@@ -142,7 +141,7 @@ impl Site {
     /// DEL as a runtime says it that was restarted: no namespace, no previous result.
     #[track_caller]
     fn forget(&self, node: usize, pod: &Pod, conf: &Value) {
-        let call = self.call("DEL", node, pod, conf).env("CNI_NETNS", "");
+        let call = self.call("DEL", pod, conf).env("CNI_NETNS", "");
         let heard = call.send(&self.nodes[node].room);
         assert!(heard.is_well(), "{heard:?}\n{}", self.nodes[node].agent.tail());
     }
@@ -155,13 +154,10 @@ impl Site {
 
     /// Our IPAM plugin's own configuration, in the version that knows GC and STATUS.
     fn latest(&self, node: usize) -> Value {
-        let conf = self.macvlan(node);
-        let kept = |mut conf: Value| {
-            conf["cniVersion"] = "1.1.0".into();
-            conf["type"] = "spiderpool".into();
-            conf
-        };
-        kept(conf)
+        let mut conf = self.macvlan(node);
+        conf["cniVersion"] = "1.1.0".into();
+        conf["type"] = "spiderpool".into();
+        conf
     }
 }
 

@@ -30,8 +30,10 @@ fn a_second_agent_on_one_disk_waits_for_the_first() {
     let ground = Ground::new("disk", 7);
     let identity = ground.node("a");
     let first = Daemon::start(ground.story, "a", &identity);
-    let sandbox = sandbox(&ground, "a", "disk-0");
-    let address = first.add(&sandbox, 10_000).unwrap();
+    let roll = Roll::default();
+    let crowd = Crowd { ground: &ground, agents: std::slice::from_ref(&first), roll: &roll };
+    // Where there were recoveries, an agent that is new needs a moment until it may give anything out.
+    let (sandbox, address) = crowd.begin(0, sandbox(&ground, "a", "disk-0"));
     // At its socket, a second one ends at once.
     let (code, why) = told(&first.command().output().unwrap());
     assert_eq!(code, Some(1), "{why}");
