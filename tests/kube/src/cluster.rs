@@ -1,7 +1,7 @@
 //! The cluster: which programs run with which arguments, and what a test may do to them.
 //!
-//! Owns [`Cluster`] and [`Options`]. Tests call it, and `kube-lab`. The data is in a directory of its own
-//! and is not synced to the disk. Everything listens on 127.0.0.1, on ports that were free. Invariants:
+//! Owns [`Cluster`] and [`Options`]. Tests call it, `kube-lab`, and the figures of the cluster store. The
+//! data is in a directory of its own and, unless asked for, is not synced to the disk. Everything listens on 127.0.0.1, on ports that were free. Invariants:
 //!
 //! 1. A call that starts the API server returns when it answers `/readyz` and the namespaces of every
 //!    cluster are there (`a_cluster_serves_what_is_written`).
@@ -49,6 +49,8 @@ pub struct Options {
     pub controllers: Controllers,
     /// Whether pods are given to nodes.
     pub scheduler: bool,
+    /// Whether the store waits for the disk.
+    pub syncing: Syncing,
     /// Arguments for the API server behind the laboratory's own: `--feature-gates=…`.
     pub server_arguments: Vec<String>,
     /// Files or directories of manifests to apply once the API server is ready: CRDs, for example.
@@ -76,6 +78,16 @@ pub enum Controllers {
     These(Vec<String>),
     /// All that are on by default.
     All,
+}
+
+/// Whether etcd syncs its log to the disk before it answers.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Syncing {
+    /// It does not (`--unsafe-no-fsync`): the data of a test goes with the test.
+    #[default]
+    Never,
+    /// As in every real cluster: whoever measures a write measures the disk, too.
+    Always,
 }
 
 /// A program of the cluster.
@@ -255,6 +267,19 @@ impl Cluster {
         Ok(())
     }
 
+    /// Gives etcd's own figures in Prometheus' text format.
+    ///
+    /// # Errors
+    /// When etcd does not answer.
+    pub fn etcd_metrics(&self) -> Result<String, Fault> {
+        let (server, path) = (self.ports.etcd, "/metrics");
+        let unanswered = |source| {
+            let (method, path) = ("GET".to_owned(), path.to_owned());
+            Fault::Unanswered { method, path, server, source }
+        };
+        api::ask(server, path).map(|reply| reply.text).map_err(unanswered)
+    }
+
     /// Gives the last lines of a program's log.
     #[must_use]
     pub fn log_tail(&self, program: Program) -> String {
@@ -367,7 +392,7 @@ impl Cluster {
 
     fn launch_etcd(&self, parts: &mut Parts) -> Result<(), Fault> {
         let Ports { etcd, peer, .. } = self.ports;
-        let arguments = [
+        let mut arguments = vec![
             "--name=test".to_owned(),
             format!("--data-dir={}", self.data().display()),
             format!("--listen-client-urls=http://{etcd}"),
@@ -375,9 +400,11 @@ impl Cluster {
             format!("--listen-peer-urls=http://{peer}"),
             format!("--initial-advertise-peer-urls=http://{peer}"),
             format!("--initial-cluster=test=http://{peer}"),
-            "--unsafe-no-fsync".to_owned(),
             "--log-level=warn".to_owned(),
         ];
+        if self.options.syncing == Syncing::Never {
+            arguments.push("--unsafe-no-fsync".to_owned());
+        }
         let program = self.tools.program("etcd")?;
         let process = parts.etcd.insert(Process::start(&program, &arguments, self.home.path())?);
         // Its port is open before its log is read; its health is a read that waits for the whole log.

@@ -37,7 +37,7 @@ pub mod proxy;
 mod fault;
 
 pub use api::Reply;
-pub use cluster::{Bound, Cluster, Controllers, Options, Program, ServiceAccounts};
+pub use cluster::{Bound, Cluster, Controllers, Options, Program, ServiceAccounts, Syncing};
 pub use fault::Fault;
 pub use identity::Identity;
 pub use proxy::{Faults, Proxy};

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 use spiderpool_kube_lab::{
     Bound, Cluster, Controllers, Fault, Faults, Identity, Options, Program, Proxy, Restore,
-    ServiceAccounts,
+    ServiceAccounts, Syncing,
 };
 
 /// A cluster for the tests that leave it as they found it, but for objects of their own names.
@@ -197,6 +197,18 @@ fn a_server_that_cannot_start_shows_its_log() {
     let text = text.map(drop).unwrap_err().to_string();
     assert!(text.starts_with("`kube-apiserver` ended with exit status: 1"), "{text}");
     assert!(text.contains("unknown flag: --no-such-option"), "{text}");
+}
+
+#[test]
+#[ignore = "kube tier: needs an API server"]
+fn a_store_waits_for_the_disk_when_it_is_to() {
+    for (syncing, waits) in [(Syncing::Never, false), (Syncing::Always, true)] {
+        let cluster = Cluster::start(Options { syncing, ..Options::default() }).unwrap();
+        let metrics = cluster.etcd_metrics().unwrap();
+        let count = "etcd_disk_wal_fsync_duration_seconds_count ";
+        let count = metrics.lines().find_map(|line| line.strip_prefix(count)).unwrap();
+        assert_eq!(count.parse::<f64>().unwrap() > 0.0, waits, "{syncing:?}: {count}");
+    }
 }
 
 #[test]
