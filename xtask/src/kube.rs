@@ -109,6 +109,14 @@ impl Version {
     }
 }
 
+/// Builds the newest programs unless the cache holds them, and gives their directory.
+///
+/// # Errors
+/// When they cannot be built.
+pub(crate) fn provide(workspace: &Workspace, settings: &Settings) -> Result<PathBuf, Fault> {
+    tools::provide(workspace, settings, Version::Newest)
+}
+
 /// Does what the options say; `false` when a test failed.
 ///
 /// # Errors
