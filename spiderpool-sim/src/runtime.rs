@@ -12,6 +12,7 @@ use crate::agent::{Asked, name};
 use crate::machine::Machine;
 use crate::saboteur::Bug;
 use crate::schedule::{Deletion, Named, Wish};
+use crate::wire::fault_name;
 use crate::world::{Happening, World};
 use spiderpool_core::command::{Allocated, Answer, Command, Release};
 use spiderpool_core::name::Name;
@@ -184,22 +185,6 @@ impl Pod {
             owner_kind: "StatefulSet".to_owned(),
             owner_name: format!("set{set}"),
         })
-    }
-}
-
-/// A name for what an ADD was answered with.
-const fn fault_name(fault: &Fault) -> &'static str {
-    match fault {
-        Fault::Refused(_) => "refused by the rules",
-        Fault::Late => "late",
-        Fault::Contended { .. } => "contended",
-        Fault::NotReady => "not ready",
-        Fault::Recovering { .. } => "recovering",
-        Fault::NoRecord { .. } => "no record",
-        Fault::Lost { .. } => "block lost",
-        Fault::Unreadable { .. } => "unreadable",
-        Fault::Forbidden { .. } => "forbidden",
-        Fault::NotHere { .. } => "not here",
     }
 }
 

@@ -9,10 +9,12 @@
 //! 7. A block is in the node's record before a write for a container is sent to it.
 //! 8. A replacement is computed from what it replaces.
 //! 9. Nobody raises a false alarm.
+//! 10. A write whose reply was lost lands before its container's last answer, or never.
 //!
 //! What a lost store makes impossible to keep is excused narrowly: see [`Truth::lost`].
 
 use crate::machine::Machine;
+use crate::runtime::Phase;
 use crate::server::Commit;
 use crate::wire::{LATENCY_MAX_MS, Sender};
 use crate::world::World;
@@ -389,6 +391,32 @@ impl<M: Machine> World<'_, M> {
         }
         self.truth.told = told;
         self.truth.identities.clear();
+    }
+
+    /// A write without a reply took effect: the process that sent it must not have gone on as if it
+    /// never would.
+    pub(crate) fn check_late(&mut self, request: &Request) {
+        let Request::Replace { key: Key::Block(key), was, body, .. } = request else { return };
+        let (Some(was), Some(body)) = (was.block(), body.block()) else { return };
+        let fresh =
+            body.sheet.slots.iter().filter(|(slot, is)| was.sheet.slots.get(slot) != Some(*is));
+        let mut late = fresh.filter_map(|(slot, is)| {
+            let Slot::Allocated(held) = is else { return None };
+            let at = *self.by_container.get(held.holder.container.as_ref()?)?;
+            let place = place(key, *slot);
+            let told = self.truth.places.get(&at).is_some_and(|told| told.contains(&place));
+            let over = match self.sandboxes.get(at)?.phase {
+                Phase::Gone => true,
+                Phase::Live => !told,
+                Phase::Adding(_) | Phase::Dying(_) => false,
+            };
+            over.then(|| {
+                format!("a write of {} for {held:?} lands when all is over", place.address)
+            })
+        });
+        if let Some(late) = late.next().filter(|_| self.truth.loss.is_none()) {
+            self.violated(&late);
+        }
     }
 
     /// A request is about to be sent: its block has to be in the record.

@@ -11,7 +11,7 @@ use crate::saboteur::Bug;
 use crate::schedule::Weather;
 use crate::world::{Happening, World};
 use spiderpool_kube::cluster::object::{Body, Key, Meta};
-use spiderpool_kube::cluster::port::{CallId, Outcome, Request};
+use spiderpool_kube::cluster::port::{CallId, Fault, Outcome, Request};
 use std::collections::BTreeMap;
 
 /// The longest that an ordinary reply takes in good weather, in milliseconds.
@@ -68,6 +68,22 @@ pub struct Counts {
     pub released: u64,
     /// Slots that leaders freed.
     pub reclaimed: u64,
+}
+
+/// A name for what an ADD was answered with.
+pub(crate) const fn fault_name(fault: &Fault) -> &'static str {
+    match fault {
+        Fault::Refused(_) => "refused by the rules",
+        Fault::Late => "late",
+        Fault::Contended { .. } => "contended",
+        Fault::NotReady => "not ready",
+        Fault::Recovering { .. } => "recovering",
+        Fault::NoRecord { .. } => "no record",
+        Fault::Lost { .. } => "block lost",
+        Fault::Unreadable { .. } => "unreadable",
+        Fault::Forbidden { .. } => "forbidden",
+        Fault::NotHere { .. } => "not here",
+    }
 }
 
 /// The kind of a request, as it is counted.
@@ -210,6 +226,11 @@ impl<M: Machine> World<'_, M> {
         self.note(self.server.revision());
         if let Some(commit) = commit {
             self.committed(commit, flight.sender);
+            if let (Sender::Host { host, life }, false) = (flight.sender, flight.answered)
+                && self.hosts.get(host).is_some_and(|host| host.life == life)
+            {
+                self.check_late(&flight.request);
+            }
         }
         if flight.answered {
             let outcome = self.altered(flight, outcome);

@@ -29,7 +29,17 @@ fn a_proof_from_a_cache_is_found() {
 
 #[test]
 fn a_lost_reply_taken_for_gone_is_found() {
-    check(Bug::LostIsMissing, false, 20, &["false alarm", "leaked", "never succeeded"]);
+    check(Bug::LostIsMissing, false, 60, &["lands when all is over"]);
+}
+
+#[test]
+fn a_lost_reply_taken_for_a_conflict_is_found() {
+    check(Bug::LostIsConflict, false, 60, &["lands when all is over"]);
+}
+
+#[test]
+fn a_note_that_is_not_durable_is_found() {
+    check(Bug::NotesNotDurable, false, 20, &["is sent and not noted"]);
 }
 
 #[test]
