@@ -22,7 +22,7 @@ fn l00001_a_node_that_matches() {
     let pool = stage.pool_with("zone", 2, &json!({"nodeAffinity": zone}));
     let pod = on(&stage, "web", NODES[1], &pool);
     let reply = pod.add("eth0");
-    assert_eq!(pools(&reply, "eth0"), [pool.name.clone()]);
+    assert_eq!(pools(&reply, "eth0"), std::slice::from_ref(&pool.name));
     let slots = slots_of(&pod);
     assert_eq!(slots.len(), 1, "{slots:?}");
     let slot = &slots[0];

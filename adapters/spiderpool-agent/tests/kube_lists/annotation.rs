@@ -58,10 +58,10 @@ fn a00004_pod_before_namespace_before_network() {
         let request = IpamAddArgs { default_ipv4_ippool, ..pod.request("eth0") };
         pools(&pod.add_with(&request), "eth0")
     };
-    assert_eq!(pool_of(&annotated, "all", true), [of_pod.name.clone()]);
-    assert_eq!(pool_of(&annotated, "two", false), [of_namespace.name.clone()]);
-    assert_eq!(pool_of(&plain, "one", false), [of_network.name.clone()]);
-    assert_eq!(pool_of(&plain, "named", true), [of_pod.name.clone()]);
+    assert_eq!(pool_of(&annotated, "all", true), std::slice::from_ref(&of_pod.name));
+    assert_eq!(pool_of(&annotated, "two", false), std::slice::from_ref(&of_namespace.name));
+    assert_eq!(pool_of(&plain, "one", false), std::slice::from_ref(&of_network.name));
+    assert_eq!(pool_of(&plain, "named", true), std::slice::from_ref(&of_pod.name));
 }
 
 #[test]

@@ -159,7 +159,7 @@ fn e00007_a_pod_with_a_very_long_manifest() {
         "spec": {"nodeName": "east", "containers": [{"name": "a", "image": "none", "env": variables}]},
     });
     let pod = Pod::of(&create("/api/v1/namespaces/e00007/pods", &object));
-    assert_eq!(pools(&pod.add("eth0"), "eth0"), [pool.name.clone()]);
+    assert_eq!(pools(&pod.add("eth0"), "eth0"), std::slice::from_ref(&pool.name));
     assert_eq!(endpoint(&pod)["status"]["current"]["ips"][0]["ipv4Pool"], *pool.name);
     stage.end(&pod);
     assert!(slots_in(&pool.name).is_empty());
@@ -193,7 +193,7 @@ fn e00009_one_family_is_asked_for() {
     for (name, key, pool) in [("a", "ipv4", &four), ("b", "ipv6", &six)] {
         let each = json!([{"interface": "eth0", key: [pool.name]}]).to_string();
         let reply = stage.pod(name, &[(IPPOOLS, each)]).add("eth0");
-        assert_eq!(pools(&reply, "eth0"), [pool.name.clone()]);
+        assert_eq!(pools(&reply, "eth0"), std::slice::from_ref(&pool.name));
         assert_eq!(slots_in(&pool.name).len(), 1);
     }
 }

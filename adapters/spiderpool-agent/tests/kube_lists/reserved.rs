@@ -21,7 +21,7 @@ fn in_force(pod: &Pod) {
     });
 }
 
-fn sorted(had: [Vec<String>; 2]) -> Vec<String> {
+fn sorted(had: &[Vec<String>; 2]) -> Vec<String> {
     let mut all = had.concat();
     all.sort();
     all
@@ -43,7 +43,7 @@ fn s00001_a_reserved_address_is_not_given() {
     patch(&pool.path(), &json!({"spec": {"ips": [format!("{0}10-{0}13", pool.base)]}}));
     let [first, second] = ["a", "b"].map(|name| stage.pod_of(name, &[&pool]));
     let had = [&first, &second].map(|pod| addresses(&pod.add("eth0"), "eth0"));
-    assert_eq!(sorted(had), [pool.at("10"), pool.at("13")]);
+    assert_eq!(sorted(&had), [pool.at("10"), pool.at("13")]);
     let third = stage.pod_of("c", &[&pool]);
     third.refused("eth0", "all its addresses are taken");
     admin().call("DELETE", &format!("{GROUP}/spiderreservedips/s00001"), None).unwrap();
@@ -59,7 +59,7 @@ fn s00002_an_excluded_address_is_not_given() {
     let pool = stage.fill(pool, 4, &excluded);
     let [first, second, third] = ["a", "b", "c"].map(|name| stage.pod_of(name, &[&pool]));
     let had = [&first, &second].map(|pod| addresses(&pod.add("eth0"), "eth0"));
-    assert_eq!(sorted(had), [pool.at("10"), pool.at("13")]);
+    assert_eq!(sorted(&had), [pool.at("10"), pool.at("13")]);
     third.refused("eth0", "all its addresses are taken");
 }
 

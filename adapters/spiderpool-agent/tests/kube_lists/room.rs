@@ -67,11 +67,8 @@ pub(crate) fn read(path: &str) -> Option<Value> {
 
 /// The objects of a list.
 pub(crate) fn list(path: &str) -> Vec<Value> {
-    let mut list = admin().call("GET", path, None).unwrap();
-    match list["items"].take() {
-        Value::Array(items) => items,
-        _ => Vec::new(),
-    }
+    let list = admin().call("GET", path, None).unwrap();
+    list["items"].as_array().cloned().unwrap_or_default()
 }
 
 /// Looks until there is what is looked for.

@@ -27,7 +27,7 @@ fn d00009_a_network_that_matches() {
     for (number, (nic, key, networks)) in cases.into_iter().enumerate() {
         let notes = [(IPPOOL, mine.clone()), (key, networks.to_owned())];
         let reply = stage.pod(&format!("p{number}"), &notes).add(nic);
-        assert_eq!(pools(&reply, nic), [pool.name.clone()], "{networks}");
+        assert_eq!(pools(&reply, nic), std::slice::from_ref(&pool.name), "{networks}");
     }
 }
 
@@ -71,7 +71,10 @@ fn d00013_node_names_before_node_affinity() {
     let stage = Stage::open("d00013");
     let zone = json!({"matchLabels": {"topology.kubernetes.io/zone": NODES[1]}});
     let pool = stage.pool_with("both", 4, &json!({"nodeName": [NODES[0]], "nodeAffinity": zone}));
-    assert_eq!(pools(&stage.pod_of("web", &[&pool]).add("eth0"), "eth0"), [pool.name.clone()]);
+    assert_eq!(
+        pools(&stage.pod_of("web", &[&pool]).add("eth0"), "eth0"),
+        std::slice::from_ref(&pool.name)
+    );
     let notes = [(IPPOOL, v4(&[&pool]).to_string())];
     let other = stage.pod_with("other", NODES[1], &notes, &json!({}));
     other.refused("eth0", "its node names leave out node west");
@@ -102,7 +105,10 @@ fn d00016_namespace_names_before_namespace_affinity() {
     let team = json!({"matchLabels": {"team": "d00016"}});
     let scope = json!({"namespaceName": ["d00016"], "namespaceAffinity": team});
     let pool = stage.pool_with("both", 4, &scope);
-    assert_eq!(pools(&stage.pod_of("web", &[&pool]).add("eth0"), "eth0"), [pool.name.clone()]);
+    assert_eq!(
+        pools(&stage.pod_of("web", &[&pool]).add("eth0"), "eth0"),
+        std::slice::from_ref(&pool.name)
+    );
     let told = "its namespace names leave out namespace d00016-b";
     other.pod_of("web", &[&pool]).refused("eth0", told);
 }

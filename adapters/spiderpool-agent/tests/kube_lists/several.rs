@@ -4,7 +4,7 @@ use crate::pod::{addresses, pools, routes};
 use crate::room::eventually;
 use crate::seen::{endpoint_nic, slots_in, slots_of};
 use crate::stage::{IPPOOLS, Notes, Pool, Stage};
-use serde_json::{Value, json};
+use serde_json::json;
 
 const NETWORKS: &str = "k8s.v1.cni.cncf.io/networks";
 
@@ -178,7 +178,7 @@ fn a00017_replicas_with_networks_of_multus() {
     assert_eq!([&a, &b, &c].map(|pool| slots_in(&pool.name).len()), [2, 0, 2]);
     let pod = &stage.named("db-0").0;
     eventually("the endpoint shows the new pool", || {
-        (endpoint_nic(pod, "net1")["ipv4Pool"] == Value::from(c.name.clone())).then_some(())
+        (endpoint_nic(pod, "net1")["ipv4Pool"] == c.name.clone()).then_some(())
     });
 }
 

@@ -46,7 +46,7 @@ fn t00001_a_pod_of_a_custom_resource() {
     let stage = Stage::open("t00001");
     let pool = stage.pool("blue", 4);
     let pod = owned(&stage, "redis-a", &pool);
-    assert_eq!(pools(&pod.add("eth0"), "eth0"), [pool.name.clone()]);
+    assert_eq!(pools(&pod.add("eth0"), "eth0"), std::slice::from_ref(&pool.name));
     let status = endpoint(&pod)["status"].clone();
     assert_eq!(
         (&status["ownerControllerType"], &status["ownerControllerName"]),
