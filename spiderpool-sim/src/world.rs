@@ -194,6 +194,10 @@ impl<'s, M: Machine> World<'s, M> {
                 break;
             }
             self.now = entry.at;
+            if self.is_calm() {
+                // A clock that is off is a fault, too: agents set theirs by the server's.
+                self.hosts.iter_mut().for_each(|host| host.clock = 0);
+            }
             self.counts.events += 1;
             self.note(entry.order);
             if self.trace {

@@ -38,12 +38,45 @@ impl Node {
             Ok(Progress::Waits) => progress = Progress::Waits,
             Err(fault) => return self.take_back(id, run, fault),
         }
+        match self.still_holds(id, &mut run, &allocated, since) {
+            Ok(Progress::Made) => {}
+            Ok(Progress::Waits) => progress = Progress::Waits,
+            Err(fault) => return self.take_back(id, run, fault),
+        }
         if progress == Progress::Waits {
             self.runs.insert(id, run);
             return;
         }
         self.note_told(&mut run, &allocated);
         self.end(run, Ok(Answer::Allocated(allocated)));
+    }
+
+    /// Whether a static identity's slots are still this container's: another pod of the identity, on
+    /// another node, may have taken them over since.
+    fn still_holds(
+        &mut self,
+        id: RunId,
+        run: &mut Run,
+        allocated: &Allocated,
+        since: u64,
+    ) -> Result<Progress, Fault> {
+        let Command::Allocate(request) = &run.command else { return Ok(Progress::Made) };
+        let holder = request.holder.clone();
+        let mut progress = Progress::Made;
+        for granted in allocated.addresses.iter().filter(|_| holder.owner.is_static()) {
+            let key = self.block_of(run, granted);
+            let Some((block, _)) = self.block(&key, Some(since), &Waiter::Run(id)) else {
+                progress = Progress::Waits;
+                continue;
+            };
+            let slot = key.slot(spiderpool_core::address::bits(granted.address.addr()));
+            let held = block.as_ref().and_then(|block| block.allocation(slot));
+            let container = holder.container.as_deref().unwrap_or_default();
+            if held.is_none_or(|h| h.owner != holder.owner.as_str() || h.container != container) {
+                return Err(Fault::Contended { attempts: 1 });
+            }
+        }
+        Ok(progress)
     }
 
     fn block_of(&self, run: &mut Run, granted: &Granted) -> BlockKey {
