@@ -2,7 +2,7 @@
 //!
 //! It is what a quorum of etcd is to its clients: requests take effect one after the other, at the
 //! instant at which [`Server::execute`] is called. Latency, loss and delay are the wire's
-//! ([`crate::wire`]).
+//! (`wire`).
 //!
 //! Invariants:
 //! 1. A write that is answered with a conflict, or that the object is gone, changed nothing

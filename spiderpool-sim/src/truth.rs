@@ -11,7 +11,7 @@
 //! 9. Nobody raises a false alarm.
 //! 10. A write whose reply was lost lands before its container's last answer, or never.
 //!
-//! What a lost store makes impossible to keep is excused narrowly: see [`Truth::lost`].
+//! What a lost store makes impossible to keep is excused narrowly: see `Truth::lost`.
 
 use crate::machine::Machine;
 use crate::runtime::Phase;

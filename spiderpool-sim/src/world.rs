@@ -2,8 +2,8 @@
 //!
 //! [`World::run`] takes one happening after the other from the queue until it is empty, time is over,
 //! or something is wrong. What is in the world is divided over the modules: agents and their records
-//! ([`crate::agent`]), requests ([`crate::wire`]), pods and runtimes ([`crate::runtime`]), those who
-//! write definitions and break things ([`crate::control`]), those who reclaim ([`crate::leader`]), and
+//! (`agent`), requests (`wire`), pods and runtimes (`runtime`), those who
+//! write definitions and break things (`control`), those who reclaim (`leader`), and
 //! what must hold ([`crate::truth`], [`crate::finish`]).
 //!
 //! Invariant: the same schedule ends in the same digest

@@ -2,7 +2,7 @@
 //!
 //! Invariants:
 //! 1. An API server that is away at the start is waited for; the sockets are open meanwhile and say so.
-//! 2. SIGTERM ends it within seconds: requests under way have [`GRACE`] to end.
+//! 2. SIGTERM ends it within seconds: requests under way have `GRACE` to end.
 
 use crate::agent::{Agent, Site};
 use crate::board::Events;
