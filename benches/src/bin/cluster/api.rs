@@ -76,10 +76,13 @@ impl Api {
         let request = request.header(header::ACCEPT, "application/json");
         let request = request.header(header::CONTENT_TYPE, kind).body(bytes);
         let request = request.map_err(|error| Said::Other(error.to_string()))?;
-        self.client.request_text(request).await.map_err(|error| match error {
-            Error::Api(status) if status.code == 409 => Said::Conflict,
-            Error::Api(status) if status.code == 404 => Said::Missing,
-            other => Said::Other(other.to_string()),
+        self.client.request_text(request).await.map_err(|error| {
+            let code = if let Error::Api(status) = &error { status.code } else { 0 };
+            match code {
+                409 => Said::Conflict,
+                404 => Said::Missing,
+                _ => Said::Other(error.to_string()),
+            }
         })
     }
 

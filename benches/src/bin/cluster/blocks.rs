@@ -60,15 +60,13 @@ impl Blocks {
         let pools = PoolNames { v4: vec![POOL.to_owned()], v6: Vec::new() };
         let holder = refused(holder(pod, self.agent))?;
         let request = Request { holder, ..refused(pod.request(&pools, 1))? };
-        match self.ask(Command::Allocate(request)).await? {
-            Answer::Allocated(allocated) => {
-                let first = allocated.addresses.first().map(|granted| granted.address.addr());
-                match first {
-                    Some(IpAddr::V4(address)) => Ok(address),
-                    other => Err(Said::Other(format!("granted {other:?}"))),
-                }
-            }
-            other => Err(Said::Other(format!("answered {other:?}"))),
+        let answer = self.ask(Command::Allocate(request)).await?;
+        let Answer::Allocated(allocated) = &answer else {
+            return Err(Said::Other(format!("answered {answer:?}")));
+        };
+        match allocated.addresses.first().map(|granted| granted.address.addr()) {
+            Some(IpAddr::V4(address)) => Ok(address),
+            other => Err(Said::Other(format!("granted {other:?}"))),
         }
     }
 

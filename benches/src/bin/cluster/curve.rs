@@ -16,13 +16,20 @@ use std::time::Duration;
 /// Degrees of fill in percent.
 const DEGREES: [u32; 12] = [10, 20, 30, 40, 50, 60, 70, 80, 90, 95, 98, 100];
 
-/// Reads along until the pool is full or nobody holds `served` any more; gives for each degree how many
-/// were served and how many conflicts there had been.
+/// Reads along until the pool is as full as it comes or the time is over; gives for each degree how many
+/// were served and how many conflicts there had been. Nothing at all when nobody `wants` it.
+///
+/// # Errors
+/// When a program does not answer.
 pub(crate) async fn follow(
     stage: &Stage,
-    scene: &Scene,
     served: &Arc<AtomicU32>,
+    wants: bool,
 ) -> Result<Vec<(u32, f64)>, Fault> {
+    if !wants {
+        return Ok(Vec::new());
+    }
+    let scene = &stage.scene;
     let before = Gauge::read(&stage.cluster).await?;
     let mut points = Vec::new();
     let began = std::time::Instant::now();

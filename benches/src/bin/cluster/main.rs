@@ -25,6 +25,7 @@ mod stage;
 use clap::Parser;
 use fault::Fault;
 use gauge::Gauge;
+use run::Agent;
 use scene::{Layout, Scene};
 use spiderpool_kube_lab::Syncing;
 use stage::Stage;
@@ -105,34 +106,35 @@ async fn one(arguments: &Arguments, scene: Scene) -> Result<(), Fault> {
     let stage = Stage::set(scene, syncing).await?;
     let agents = stage.agents().await?;
     stage.settle().await?;
-    let served = Arc::new(AtomicU32::new(0));
-    let (before, load) = (Gauge::read(&stage.cluster).await?, report::load());
     let projects = arguments.life && scene.layout == Layout::Blocks;
     let projection = projects.then(|| tokio::spawn(life::project(stage.api.clone(), scene)));
-    let (outcome, points) = if arguments.curve {
-        let follow = curve::follow(&stage, &scene, &served);
-        let (outcome, points) = tokio::join!(run::run(&agents, &scene, &served), follow);
-        (outcome, points?)
-    } else {
-        (run::run(&agents, &scene, &served).await, Vec::new())
-    };
-    let done = Gauge::read(&stage.cluster).await?.since(&before);
-    println!("{}", report::row(&scene, &outcome, &done, &load));
-    stage.check(&outcome.told).await?;
-    if arguments.curve {
-        println!("{}", curve::text(&scene, &points));
-    }
-    if arguments.details {
-        println!("{}", report::details(&outcome, &done));
-    }
-    if arguments.life {
-        println!("{}", life::live(&stage, &agents, &outcome, &before).await?);
-    }
+    measure(arguments, &stage, &agents).await?;
     if let Some(projection) = projection {
         projection.abort();
     }
     for agent in &agents {
         agent.stop().await?;
+    }
+    Ok(())
+}
+
+async fn measure(arguments: &Arguments, stage: &Stage, agents: &[Arc<Agent>]) -> Result<(), Fault> {
+    let scene = &stage.scene;
+    let served = Arc::new(AtomicU32::new(0));
+    let (before, load) = (Gauge::read(&stage.cluster).await?, report::load());
+    let follow = curve::follow(stage, &served, arguments.curve);
+    let (outcome, points) = tokio::join!(run::run(agents, scene, &served), follow);
+    let (points, done) = (points?, Gauge::read(&stage.cluster).await?.since(&before));
+    println!("{}", report::row(scene, &outcome, &done, &load));
+    stage.check(&outcome.told).await?;
+    if arguments.curve {
+        println!("{}", curve::text(scene, &points));
+    }
+    if arguments.details {
+        println!("{}", report::details(&outcome, &done));
+    }
+    if arguments.life {
+        println!("{}", life::live(stage, agents, &outcome, &before).await?);
     }
     Ok(())
 }
