@@ -26,6 +26,9 @@ pub(super) enum Pick {
 /// How many blocks of its own order a node tries before it takes any free address.
 const SPREAD_TRIES: u128 = 8;
 
+/// So many milliseconds a node goes by the same chance.
+const SEASON_MS: u64 = 1_000;
+
 /// Looks for an address in one pool, passing over those that this decision has taken already.
 pub(super) struct Picker<'a> {
     pub(super) view: &'a View,
@@ -125,7 +128,9 @@ impl Picker<'_> {
     }
 
     /// A free address in the first block of the node's own order that has one, starting at a slot
-    /// of the node's own; after some misses, one that chance points at.
+    /// of the node's own; after some misses, one that chance points at. That is the same chance for
+    /// all that a node asks within a second: they meet in few blocks and share their writes, where
+    /// each by itself would meet other nodes in as many blocks as there are requests.
     fn spread(&self) -> Result<Option<u128>, Need> {
         let slots = u128::from(self.size().slots());
         let units = self.entry.usable.count().div_ceil(slots);
@@ -147,7 +152,8 @@ impl Picker<'_> {
                 return Ok(found);
             }
         }
-        let chance = u128::from(self.moment.draw(key)).checked_rem(self.entry.usable.count());
+        let season = Moment { seed: key, ..self.moment }.draw(self.moment.now_ms / SEASON_MS);
+        let chance = u128::from(season).checked_rem(self.entry.usable.count());
         let Some(from) = chance.and_then(|rank| self.entry.usable.select_bits(rank)) else {
             return Ok(None);
         };
