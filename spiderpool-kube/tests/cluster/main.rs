@@ -7,6 +7,7 @@
     reason = "a test that stops says where"
 )]
 
+mod burst;
 mod server;
 mod world;
 

@@ -12,6 +12,8 @@ pub(crate) struct Server {
     /// How many requests of each kind were served.
     pub(crate) writes: u64,
     pub(crate) reads: u64,
+    /// How many writes came too late.
+    pub(crate) conflicts: u64,
 }
 
 impl Server {
@@ -47,13 +49,19 @@ impl Server {
             Request::ReadMeta(key) => {
                 self.find(key).map_or(Outcome::Absent, |object| Outcome::Meta(object.meta))
             }
-            Request::Create { key, .. } if self.objects.contains_key(key) => Outcome::Conflict,
+            Request::Create { key, .. } if self.objects.contains_key(key) => {
+                self.conflicts += 1;
+                Outcome::Conflict
+            }
             Request::Create { key, body } => {
                 Outcome::Done(self.put(key.clone(), body.clone()).meta)
             }
             Request::Replace { key, base, body, .. } => match self.objects.get(key) {
                 None => Outcome::Missing,
-                Some((meta, _)) if meta.revision != *base => Outcome::Conflict,
+                Some((meta, _)) if meta.revision != *base => {
+                    self.conflicts += 1;
+                    Outcome::Conflict
+                }
                 Some(_) => Outcome::Done(self.put(key.clone(), body.clone()).meta),
             },
             Request::List { index, first, listing } => self.list(index, *first, *listing),

@@ -184,21 +184,7 @@ impl World {
     /// Lets everything through until nobody has anything to send; time passes where somebody waits.
     pub(crate) fn run(&mut self) {
         for _ in 0..10_000 {
-            let busy: Vec<usize> =
-                (0..self.agents.len()).filter(|at| !self.agents[*at].wire.is_empty()).collect();
-            for at in &busy {
-                self.serve(*at, Reply::Given);
-            }
-            let wants: Vec<usize> =
-                (0..self.agents.len()).filter(|at| self.agents[*at].wants_nodes).collect();
-            for at in &wants {
-                self.agents[*at].wants_nodes = false;
-                let nodes: BTreeSet<Name> =
-                    (0..self.agents.len()).map(|at| name(&format!("node-{at}"))).collect();
-                self.input(*at, Input::ReadyNodes(nodes));
-            }
-            self.tell_of_ledger();
-            if busy.is_empty() && wants.is_empty() && !self.wait() {
+            if !self.round() {
                 return;
             }
         }
@@ -207,6 +193,26 @@ impl World {
             "the nodes never come to rest: {:#?}",
             self.agents.iter().map(last).collect::<Vec<_>>()
         );
+    }
+
+    /// Serves one request of each node; when nobody has any, lets time pass. `false` when there is
+    /// nothing to wait for.
+    pub(crate) fn round(&mut self) -> bool {
+        let busy: Vec<usize> =
+            (0..self.agents.len()).filter(|at| !self.agents[*at].wire.is_empty()).collect();
+        for at in &busy {
+            self.serve(*at, Reply::Given);
+        }
+        let wants: Vec<usize> =
+            (0..self.agents.len()).filter(|at| self.agents[*at].wants_nodes).collect();
+        for at in &wants {
+            self.agents[*at].wants_nodes = false;
+            let nodes: BTreeSet<Name> =
+                (0..self.agents.len()).map(|at| name(&format!("node-{at}"))).collect();
+            self.input(*at, Input::ReadyNodes(nodes));
+        }
+        self.tell_of_ledger();
+        !busy.is_empty() || !wants.is_empty() || self.wait()
     }
 
     /// Every watch tells of the ledger.

@@ -1,6 +1,7 @@
 //! What is checked after the hold and before the reply, and the reply.
 
 use super::lane::Listed;
+use super::meet::is_full;
 use super::read::{Question, Read};
 use super::run::{Progress, Run, RunId};
 use super::{Entry, Node, Purpose, Waiter};
@@ -109,7 +110,10 @@ impl Node {
         let Some(block) = lane.known.as_ref().and_then(|known| known.block.as_ref()) else {
             return;
         };
-        let listing = Listing { incarnation: block.incarnation(), full: false };
+        let full = is_full(block);
+        let listing = Listing { incarnation: block.incarnation(), full };
+        // Whoever fills a block as it is made says both at once: a shard of the index is one object.
+        lane.hinted_full = full;
         lane.listing = Listed::Sending;
         let request = Request::List { index: IndexKey::of(key), first: key.first, listing };
         self.call(Purpose::List(key.clone()), request);
@@ -128,6 +132,10 @@ impl Node {
                 }
             }
             return;
+        }
+        if done {
+            // It may have become full, or free again, meanwhile.
+            self.hint(key);
         }
         self.wake_lane(key);
     }

@@ -385,7 +385,7 @@ impl Node {
     }
 
     /// Tells the index when a block came to be full, or is not any more.
-    fn hint(&mut self, key: &BlockKey) {
+    pub(super) fn hint(&mut self, key: &BlockKey) {
         let Some(lane) = self.lanes.get_mut(key) else { return };
         let Some(block) = lane.known.as_ref().and_then(|known| known.block.as_ref()) else {
             return;
