@@ -191,7 +191,14 @@ impl<M: Machine> World<'_, M> {
         }
         let host = sandbox.and_then(|sandbox| self.hosts.get(sandbox.host));
         let asserts = host.is_some_and(|host| self.has_to_assert(&host.node));
-        if !asserts && !self.truth.is_blind(self.now) {
+        // Between the last look and the reply the identity's other pod may take it over.
+        let taker = match found {
+            Some(Slot::Allocated(held)) => held.holder.container.as_ref(),
+            _ => None,
+        };
+        let taker = taker.and_then(|container| self.by_container.get(container).copied());
+        let twin = taker.is_some_and(|taker| self.is_forced_twin(taker, at));
+        if !asserts && !twin && !self.truth.is_blind(self.now) {
             let address = place.address;
             let text = format!(
                 "{address} is told to {container:?} at generation {generation}, and the block says {found:?}"
@@ -228,7 +235,9 @@ impl<M: Machine> World<'_, M> {
         for other in others.iter().filter(|other| other.sandbox != at) {
             let excused = match other.backing {
                 Backing::Block => self.is_forced_twin(other.sandbox, at),
-                Backing::Record => self.truth.may_clash(self.now),
+                Backing::Record => {
+                    self.truth.may_clash(self.now) || self.is_forced_twin(other.sandbox, at)
+                }
                 Backing::Nothing => true,
             };
             if !excused {

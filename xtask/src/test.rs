@@ -13,7 +13,7 @@ use crate::ipam::Choice;
 use crate::steps::progress;
 use crate::tiers::{Report, Row, Rule, close};
 use crate::workspace::Workspace;
-use crate::{examples, fuzz, go_client, kube, lints, package, podman, suite, tidy, vm};
+use crate::{examples, fuzz, go_client, kube, lints, package, podman, sim, suite, tidy, vm};
 
 /// Which tiers to run.
 #[derive(Debug, Args)]
@@ -44,6 +44,7 @@ const TIERS: &[Tier] = &[
     tier(suite::HOST, "this kernel, in namespaces (root)", |tree, _| suite::host(tree)),
     tier(vm::tier::NAME, "a stock kernel with bonds, RDMA, VFs", |tree, _| vm::tier::tier(tree)),
     tier(kube::tier::NAME, "a real API server", |tree, _| kube::tier::tier(tree)),
+    tier("simulator", "a cluster with faults, from seeds", |tree, _| sim::tier(tree)),
     tier("examples", "each example runs and ends well", |tree, _| examples::tier(tree)),
     tier("go client", "libcni and Go's CNI plugins, spec to 1.1 (root)", go_client::tier),
     tier("podman", "podman's CNI backend (root)", podman::tier),
