@@ -207,7 +207,8 @@ fn a_store_waits_for_the_disk_when_it_is_to() {
         let metrics = cluster.etcd_metrics().unwrap();
         let count = "etcd_disk_wal_fsync_duration_seconds_count ";
         let count = metrics.lines().find_map(|line| line.strip_prefix(count)).unwrap();
-        assert_eq!(count.parse::<f64>().unwrap() > 0.0, waits, "{syncing:?}: {count}");
+        // A store that does not wait counts the few times that it opened its log.
+        assert_eq!(count.parse::<f64>().unwrap() > 20.0, waits, "{syncing:?}: {count}");
     }
 }
 

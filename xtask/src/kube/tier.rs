@@ -123,7 +123,8 @@ impl Run<'_> {
         let Self { member, test, version } = self;
         let (mut counts, mut unread) = (Counts::default(), Ok(()));
         let call = Call::cargo()
-            .args(["test", "--package", &member.name, "--test", test, "--", "--include-ignored"])
+            .args(["test", "--package", &member.name, "--all-features", "--test", test])
+            .args(["--", "--include-ignored"])
             .args(arguments)
             .dir(&workspace.root)
             .env("SPIDERPOOL_KUBE", version.name())
