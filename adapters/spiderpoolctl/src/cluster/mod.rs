@@ -5,8 +5,8 @@
 //! address only through the protocol's own state machine.
 //!
 //! Modules, in reading order: [`api`] one request, [`fault`] why not, [`state`] what there is, [`pods`]
-//! whose it is; then what commands need: [`define`], [`drive`], [`explain`], [`finding`], [`survey`],
-//! [`reclaim`], [`release`], [`version`].
+//! whose it is; then what commands need: [`define`], [`drive`], [`mod@explain`], [`finding`], [`survey`],
+//! [`mod@reclaim`], [`mod@release`], [`version`].
 //!
 //! Invariants:
 //! 1. An object that cannot be read is told, never passed over (`tests/kube`:

@@ -3,7 +3,7 @@
 //!
 //! Whoever moves the protocol's bytes calls in here: [`path`] says where an object is, [`lift`] what
 //! it says, [`create`] and [`patch`] what to send. There is no I/O and no client. All objects are of
-//! [`API_VERSION`](crate::manifest::API_VERSION); the definitions of their kinds are in `crds/`.
+//! [`API_VERSION`]; the definitions of their kinds are in `crds/`.
 //!
 //! Invariants:
 //! 1. What is made reads back as it was (`what_is_made_reads_back`).
