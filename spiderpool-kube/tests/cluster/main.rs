@@ -91,6 +91,46 @@ fn a_lost_reply_is_settled_where_it_was_lost() {
 }
 
 #[test]
+fn a_refusal_says_nothing_of_the_request_before_it() {
+    let mut world = World::new(1, "10.6.0.10-10.6.0.99");
+    world.add(0, "first", "c0");
+    world.run();
+    let id = world.add(0, "a", "c1");
+    let late = world.serve(0, Reply::NotServed).unwrap();
+    let read = world.serve(0, Reply::Given).unwrap();
+    assert!(matches!(read, Request::Read(Key::Block(_))), "{read:?}");
+    assert_eq!(world.serve(0, Reply::Refused).unwrap(), late);
+    assert!(world.fault(0, id).contains("will not have it"));
+
+    let del = world.del(0, "c1");
+    assert!(!world.agents[0].answers.contains_key(&del), "the late write may still land");
+    world.server.serve(&late);
+    assert_eq!(world.held().len(), 2);
+    world.run();
+    assert!(world.agents[0].answers.contains_key(&del));
+    assert_eq!(world.held().values().collect::<Vec<_>>(), ["pod/first"]);
+}
+
+#[test]
+fn what_is_refused_for_good_stops_nothing() {
+    let mut world = World::new(1, "10.6.0.10-10.6.0.99");
+    world.add(0, "first", "c0");
+    world.run();
+    world.add(0, "a", "c1");
+    world.serve(0, Reply::NotServed).unwrap();
+    let del = world.del(0, "c1");
+    for _ in 0..400 {
+        let written = world.agents[0].wire.front().map(|(_, request)| word(request));
+        match written.is_some_and(|word| word.starts_with("replace block")) {
+            true => world.serve(0, Reply::Refused),
+            false => world.round().then_some(Request::Read(Key::Ledger)),
+        };
+    }
+    assert!(world.agents[0].answers.contains_key(&del), "{:?}", world.agents[0].order);
+    assert_eq!(world.held().values().collect::<Vec<_>>(), ["pod/first"]);
+}
+
+#[test]
 fn a_pool_that_was_shrunk_behind_a_stale_watch_gives_nothing() {
     let mut world = World::new(1, "10.6.0.10-10.6.0.99");
     let id = world.add(0, "a", "c1");

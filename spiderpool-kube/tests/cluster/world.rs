@@ -176,6 +176,7 @@ impl World {
                 Outcome::Unknown
             }
             Reply::NotServed => Outcome::Unknown,
+            Reply::Refused => Outcome::Refused { why: "a webhook will not have it".into() },
         };
         self.input(at, Input::Reply { call, outcome });
         Some(request)
@@ -296,6 +297,7 @@ pub(crate) enum Reply {
     Given,
     Lost,
     NotServed,
+    Refused,
 }
 
 pub(crate) fn word(request: &Request) -> String {

@@ -71,6 +71,8 @@ pub(super) struct Batch {
     /// The block when all of them are in it.
     pub(super) block: Block,
     pub(super) token: Revision,
+    /// Whether a request of it may be under way that nobody waits for.
+    pub(super) unsure: bool,
 }
 
 /// One run's part of a batch.
@@ -122,7 +124,10 @@ impl Lane {
                 batch.token = token;
                 batch.members.push(member);
             }
-            None => self.pending = Some(Batch { members: vec![member], block, token }),
+            None => {
+                let members = vec![member];
+                self.pending = Some(Batch { members, block, token, unsure: false });
+            }
         }
     }
 

@@ -13,6 +13,10 @@ use spiderpool_core::transaction::Written;
 /// So many lanes without anybody in them are kept, for the next one who asks.
 const IDLE_LANES: usize = 64;
 
+/// After so many tries, which take 80 seconds and more, no earlier request is under way: an API server
+/// gives one up after a minute (`--request-timeout`). Tries are counted and not time, since clocks jump.
+const UNDER_WAY_TRIES: u32 = 40;
+
 impl Node {
     /// The latest state of a block, if it was known after a call; otherwise it is read, and the waiter
     /// goes on when it is.
@@ -244,21 +248,14 @@ impl Node {
         match outcome {
             Outcome::Done(meta) => self.commit(key, call, (batch, listed), meta),
             Outcome::Conflict | Outcome::Missing => self.give_back(key, batch),
-            Outcome::Refused { why } => {
-                let object = Key::Block(key.clone());
-                let fault = Fault::Forbidden { object, why };
-                let runs = self.members_of(key, batch);
-                if let Some(lane) = self.lanes.get_mut(key) {
-                    lane.known = None;
-                }
-                runs.into_iter().for_each(|run| self.abort(run, fault.clone()));
-                self.wake_lane(key);
-            }
+            Outcome::Refused { why } => self.block_refused(key, (batch, listed), why),
             Outcome::Found(_)
             | Outcome::Meta(_)
             | Outcome::Absent
             | Outcome::Objects(_)
             | Outcome::Unknown => {
+                let mut batch = batch;
+                batch.unsure = true;
                 if let Some(lane) = self.lanes.get_mut(key) {
                     lane.flight = Some(Flight::Resolving { sent: false, batch, listed });
                 }
@@ -267,9 +264,28 @@ impl Node {
         }
     }
 
+    /// The server will not have a batch. Whoever waits is told; but while an earlier request of the same
+    /// batch may still land, nobody goes on with the block.
+    fn block_refused(&mut self, key: &BlockKey, (batch, listed): (Batch, bool), why: String) {
+        let fault = Fault::Forbidden { object: Key::Block(key.clone()), why };
+        let pending = self.lanes.get_mut(key).and_then(|lane| lane.pending.take());
+        let waiting = pending.iter().flat_map(|batch| &batch.members);
+        let runs: Vec<_> = batch.members.iter().chain(waiting).map(|member| member.run).collect();
+        if let Some(lane) = self.lanes.get_mut(key) {
+            if batch.unsure && lane.tries < UNDER_WAY_TRIES {
+                lane.flight = Some(Flight::Resolving { sent: false, batch, listed });
+                self.pause_lane(key);
+            } else {
+                lane.known = None;
+            }
+        }
+        runs.into_iter().for_each(|run| self.abort(run, fault.clone()));
+        self.wake_lane(key);
+    }
+
     /// A batch is durable.
     fn commit(&mut self, key: &BlockKey, call: CallId, (batch, listed): (Batch, bool), meta: Meta) {
-        let Batch { members, block, token } = batch;
+        let Batch { members, block, token, .. } = batch;
         if let Some(lane) = self.lanes.get_mut(key) {
             lane.tries = 0;
             lane.known = Some(Known { block: Some(block), listed, meta, as_of: call, token });
