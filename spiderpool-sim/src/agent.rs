@@ -36,6 +36,8 @@ pub(crate) struct Host<M> {
     pub(crate) life: u32,
     pub(crate) disk: Option<Record>,
     earlier: Option<Record>,
+    /// Whether its record was once taken for one of an earlier time, which nobody can notice.
+    pub(crate) forgetful: bool,
     notes: u32,
     /// By how much its clock is off, in milliseconds.
     pub(crate) clock: i64,
@@ -110,6 +112,7 @@ impl<M> Host<M> {
             life: 0,
             disk: None,
             earlier: None,
+            forgetful: false,
             notes: 0,
             clock: shape.clocks.get(at).copied().unwrap_or(0),
             asks: BTreeMap::new(),
@@ -291,6 +294,7 @@ impl<M: Machine> World<'_, M> {
             Fate::Earlier => {
                 if let Some(earlier) = host.earlier.take() {
                     host.disk = Some(earlier);
+                    host.forgetful = true;
                 }
             }
             Fate::Carried => {

@@ -28,6 +28,9 @@ enum Case {
     OneBlock,
     /// A node with 110 pods reboots.
     Reboot,
+    /// Pods that come and go in a wide pool while writes arrive late: few write the same block, so
+    /// little stands in the way of a write that is given up too early.
+    Sparse,
 }
 
 pub(crate) fn schedule(seed: u64, scope: Scope, chance: &mut Chance) -> Schedule {
@@ -35,6 +38,7 @@ pub(crate) fn schedule(seed: u64, scope: Scope, chance: &mut Chance) -> Schedule
         0 => Case::OneBlock,
         1 => Case::Reboot,
         2..=16 => Case::Exact,
+        97..=99 => Case::Sparse,
         _ => Case::Mixed,
     };
     let shape = shape(case, chance);
@@ -85,7 +89,7 @@ fn last_of(pods: usize) -> u32 {
 fn shape(case: Case, chance: &mut Chance) -> Shape {
     let hosts = match case {
         Case::OneBlock => 64,
-        Case::Mixed | Case::Exact | Case::Reboot => {
+        Case::Mixed | Case::Exact | Case::Reboot | Case::Sparse => {
             usize::try_from(chance.between(4, 6)).unwrap_or(4)
         }
     };
@@ -100,7 +104,7 @@ fn shape(case: Case, chance: &mut Chance) -> Shape {
     let mishaps = *chance.pick(&[0, 2, 5, 10]).unwrap_or(&0);
     let sets = match case {
         Case::Mixed => 3,
-        Case::Exact | Case::OneBlock | Case::Reboot => 1,
+        Case::Exact | Case::OneBlock | Case::Reboot | Case::Sparse => 1,
     };
     Shape { hosts, twin, leaders, pools: pools(case, chance), clocks, sets, mishaps }
 }
@@ -111,11 +115,12 @@ fn pools(case: Case, chance: &mut Chance) -> Vec<Arc<Pool>> {
         Case::Exact => (25, 3),
         Case::OneBlock => (62, 8),
         Case::Reboot => (110, 12),
+        Case::Sparse => (500, 8),
     };
     // Where a pool begins decides how many blocks it lies in.
     let begin = match case {
         Case::OneBlock => 1,
-        Case::Mixed | Case::Exact | Case::Reboot => chance.between(1, 63),
+        Case::Mixed | Case::Exact | Case::Reboot | Case::Sparse => chance.between(1, 63),
     };
     let range = |net: &str, first: u64, count: u64| {
         let last = first + count - 1;
@@ -177,6 +182,7 @@ impl Draw<'_> {
             Case::Exact => self.exact(),
             Case::OneBlock => self.burst(None, 62),
             Case::Reboot => self.burst(Some(1), 110),
+            Case::Sparse => self.sparse(),
         }
     }
 
@@ -254,6 +260,25 @@ impl Draw<'_> {
                 let pod = self.chance.next();
                 self.at(at, Action::Delete { pod, how: Deletion::Orderly });
             }
+        }
+    }
+
+    /// Pods come and go while writes are late, and then refused: nothing overtakes the late ones.
+    fn sparse(&mut self) {
+        for _ in 0..4 {
+            let at = self.some_time();
+            let permille = self.chance.between(300, 800);
+            let late = Fault::Storm { weather: Weather::Late, permille, for_ms: 10_000 };
+            self.at(at, Action::Break(late));
+            let at = at + self.chance.between(1_000, 8_000);
+            let refused = Fault::Storm { weather: Weather::Refused, permille: 950, for_ms: 20_000 };
+            self.at(at.min(SPAN_MS), Action::Break(refused));
+        }
+        for _ in 0..60 {
+            let at = self.some_time();
+            self.create(at);
+            let (at, pod) = (at + self.chance.between(10, 10_000), self.chance.next());
+            self.at(at.min(SPAN_MS), Action::Delete { pod, how: Deletion::Orderly });
         }
     }
 

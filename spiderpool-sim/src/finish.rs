@@ -9,9 +9,9 @@
 
 use crate::machine::Machine;
 use crate::runtime::{Life, Phase};
-use crate::truth::{Backing, block_of};
+use crate::truth::{Backing, Tell, block_of};
 use crate::world::{EPOCH_MS, World};
-use spiderpool_core::audit::audit;
+use spiderpool_core::audit::{Severity, Violation, audit};
 use spiderpool_core::command::{Command, Place};
 use spiderpool_core::decide::decide;
 use spiderpool_core::moment::Moment;
@@ -109,7 +109,7 @@ impl<M: Machine> World<'_, M> {
                 };
                 // A clash that could not be foreseen is reported, and stays until a pod goes.
                 let clash = tell.backing == Backing::Record && tells.len() > 1;
-                if !holds && !clash {
+                if !holds && !clash && !self.was_taken_over(tell, found) {
                     let address = place.address;
                     return Some(format!(
                         "{container:?} lives by {address}, where {found:?} stands"
@@ -118,6 +118,20 @@ impl<M: Machine> World<'_, M> {
             }
         }
         None
+    }
+
+    /// Whether a slot is still the identity's of a container that was told it, and another pod of that
+    /// identity, one of the two deleted by force, had it at the same time.
+    fn was_taken_over(&self, tell: &Tell, found: Option<&Slot>) -> bool {
+        let Some(Slot::Allocated(held)) = found else { return false };
+        let pod = self.sandboxes.get(tell.sandbox).and_then(|s| self.pods.get(s.pod));
+        pod.is_some_and(|pod| {
+            let forced = self.pods.iter().any(|other| other.forced && other.set == pod.set);
+            tell.backing == Backing::Record
+                && pod.set.is_some()
+                && held.holder.owner == pod.owner()
+                && forced
+        })
     }
 
     /// All that the server has, as one complete view.
@@ -163,9 +177,17 @@ impl<M: Machine> World<'_, M> {
         // Pods that are tried again and again may be in the middle of it.
         let waits = self.pods.iter().enumerate().any(|(at, _)| self.is_retried(at));
         let found = violations.find(|violation| {
-            !waits || violation.severity() == spiderpool_core::audit::Severity::Broken
+            !self.is_forgotten(violation) && (!waits || violation.severity() == Severity::Broken)
         });
         found.map(|violation| format!("the audit finds: {violation}"))
+    }
+
+    /// Whether a pod was given a second address since its node's record had gone back to a time before
+    /// the first.
+    fn is_forgotten(&self, violation: &Violation) -> bool {
+        let Violation::TwoAddresses { owner, .. } = violation else { return false };
+        let pod = self.pods.iter().find(|pod| pod.owner().as_str() == owner);
+        pod.and_then(|pod| self.hosts.get(pod.host)).is_some_and(|host| host.forgetful)
     }
 
     fn unserved(&self) -> Option<String> {

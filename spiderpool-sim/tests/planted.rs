@@ -29,12 +29,12 @@ fn a_proof_from_a_cache_is_found() {
 
 #[test]
 fn a_lost_reply_taken_for_gone_is_found() {
-    check(Bug::LostIsMissing, false, 60, &["lands when all is over"]);
+    check(Bug::LostIsMissing, false, 300, &["lands when all is over"]);
 }
 
 #[test]
 fn a_lost_reply_taken_for_a_conflict_is_found() {
-    check(Bug::LostIsConflict, false, 60, &["lands when all is over"]);
+    check(Bug::LostIsConflict, false, 300, &["lands when all is over"]);
 }
 
 #[test]
