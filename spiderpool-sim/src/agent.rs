@@ -340,8 +340,10 @@ impl<M: Machine> World<'_, M> {
             return;
         }
         let now = self.now;
-        let ready = self.hosts.iter().filter(|host| host.is_ready(now));
-        let ready = ready.map(|host| host.node.clone()).collect();
+        let (ready, others): (Vec<_>, Vec<_>) =
+            self.hosts.iter().partition(|host| host.is_ready(now));
+        let ready = ready.into_iter().map(|host| host.node.clone()).collect();
+        self.truth.left_out.extend(others.into_iter().map(|host| host.node.clone()));
         self.step(at, Input::ReadyNodes(ready));
     }
 
@@ -414,7 +416,7 @@ impl<M: Machine> World<'_, M> {
             self.step(at, Input::Changed(Change::Seen(Box::new(object))));
         }
         for key in known.difference(&present) {
-            self.step(at, Input::Changed(Change::Gone(key.clone())));
+            self.step(at, Input::Changed(Change::Gone(key.clone(), revision.max(was))));
         }
         self.step(at, Input::Changed(Change::Synced { revision }));
     }

@@ -111,7 +111,7 @@ impl<M: Machine> World<'_, M> {
 
     fn remove(&mut self, key: &Key) {
         self.server.remove(key);
-        self.broadcast(&Change::Gone(key.clone()));
+        self.broadcast(&Change::Gone(key.clone(), self.server.revision()));
     }
 
     /// Does an action of the schedule.

@@ -93,9 +93,9 @@ impl<M: Machine> World<'_, M> {
         self.is_valid(&identity) && self.names_slot(&identity, place)
     }
 
-    /// A restore that nobody noticed since nobody wrote anything has harmed nobody yet.
+    /// A loss that nobody noticed since nobody wanted anything there has harmed nobody yet.
     fn unbacked(&self) -> Option<String> {
-        if self.truth.loss.is_some_and(|loss| loss.restored) && self.truth.noticed_at.is_none() {
+        if self.truth.loss.is_some() && self.truth.noticed_at.is_none() {
             return None;
         }
         for (place, tells) in &self.truth.told {

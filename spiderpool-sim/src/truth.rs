@@ -22,7 +22,7 @@ use spiderpool_core::command::{Allocated, Place};
 use spiderpool_core::name::Name;
 use spiderpool_core::request::Demand;
 use spiderpool_core::slots::{BlockKey, BlockSize, Sheet, Slot};
-use spiderpool_kube::cluster::object::{Body, Key};
+use spiderpool_kube::cluster::object::{Body, Key, Ledger};
 use spiderpool_kube::cluster::port::{Alarm, Change, Request};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -47,6 +47,8 @@ pub struct Truth {
     pub(crate) loss: Option<Loss>,
     /// When the loss was first written down.
     pub(crate) noticed_at: Option<u64>,
+    /// Nodes that were not ready at some time of the present recovery.
+    pub(crate) left_out: BTreeSet<Name>,
     violation: Option<String>,
 }
 
@@ -301,11 +303,31 @@ impl<M: Machine> World<'_, M> {
         if recovers && self.truth.loss.is_some() {
             self.truth.noticed_at.get_or_insert(self.now);
         }
+        let before = commit.before.map(|object| object.body);
+        if let Some(Body::Ledger(Ledger { recovery: Some(recovery), .. })) = &before
+            && !recovers
+        {
+            self.recovery_ended(&recovery.asserted);
+        }
         if let (Key::Block(key), Body::Block(after)) = (&commit.key, object.body) {
-            let before = commit.before.map(|object| object.body);
             match before {
                 Some(Body::Block(before)) => self.check_block(key, &before.sheet, &after.sheet),
                 _ => self.check_backing(key, &after.sheet),
+            }
+        }
+    }
+
+    /// A recovery waits for ready nodes: what containers of others were told has nothing behind it, when
+    /// the store has lost it, until their node writes it back.
+    fn recovery_ended(&mut self, asserted: &BTreeSet<Name>) {
+        let left_out = std::mem::take(&mut self.truth.left_out);
+        for tell in self.truth.told.values_mut().flatten() {
+            let host = self.sandboxes.get(tell.sandbox).and_then(|s| self.hosts.get(s.host));
+            let left = host.is_some_and(|host| {
+                left_out.contains(&host.node) && !asserted.contains(&host.node)
+            });
+            if left && tell.backing == Backing::Record {
+                tell.backing = Backing::Nothing;
             }
         }
     }
@@ -342,7 +364,13 @@ impl<M: Machine> World<'_, M> {
         });
         let Some(hurt) = hurt.cloned() else { return };
         let by = holder.as_ref().and_then(|name| self.by_container.get(name)).copied();
-        if by.is_some_and(|by| self.is_forced_twin(hurt.sandbox, by)) {
+        // Two were told it already: whoever had it first takes it back.
+        let clash = by.is_some_and(|by| {
+            let first = tells.iter().position(|tell| tell.sandbox == by);
+            let second = tells.iter().position(|tell| tell.sandbox == hurt.sandbox);
+            self.truth.loss.is_some_and(|loss| loss.restored) && first.is_some() && first < second
+        });
+        if clash || by.is_some_and(|by| self.is_forced_twin(hurt.sandbox, by)) {
             if let Some(tells) = self.truth.told.get_mut(place) {
                 tells.retain(|tell| tell.sandbox != hurt.sandbox);
             }

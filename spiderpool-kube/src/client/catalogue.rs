@@ -30,7 +30,7 @@ impl Catalogue {
     /// A whole list at a revision: what is to be told.
     pub(super) fn listed(&mut self, revision: Revision, objects: Vec<Object>) -> Vec<Change> {
         let went_back = revision < self.revision;
-        self.revision = revision;
+        let was = std::mem::replace(&mut self.revision, revision);
         let mut before = std::mem::take(&mut self.told);
         let mut changes = Vec::new();
         for object in objects {
@@ -41,11 +41,13 @@ impl Catalogue {
                 continue;
             }
             if went_back && known.is_some() {
-                changes.push(Change::Gone(key));
+                // Whatever was known of it is of another time.
+                changes.push(Change::Gone(key, Revision::MAX));
             }
             changes.push(Change::Seen(Box::new(object)));
         }
-        changes.extend(before.into_keys().map(Change::Gone));
+        let gone = |key| Change::Gone(key, revision.max(was));
+        changes.extend(before.into_keys().map(gone));
         changes
     }
 
@@ -65,7 +67,7 @@ impl Catalogue {
     /// An object was removed, at a revision: what is to be told.
     pub(super) fn gone(&mut self, key: Key, revision: Revision) -> Option<Change> {
         self.reached(revision);
-        self.told.remove(&key).map(|_| Change::Gone(key))
+        self.told.remove(&key).map(|_| Change::Gone(key, revision))
     }
 
     /// Nothing happened up to a revision.
@@ -93,8 +95,10 @@ mod tests {
     fn text(changes: impl IntoIterator<Item = Change>) -> String {
         let text = |change| match change {
             Change::Seen(object) => format!("{}@{}", object.key, object.meta.revision),
-            Change::Gone(key) => format!("-{key}"),
-            Change::Synced { .. } | Change::Rewound { .. } => panic!("{change:?}"),
+            Change::Gone(key, _) => format!("-{key}"),
+            Change::Synced { .. } | Change::Rewound { .. } | Change::Resumed => {
+                panic!("{change:?}")
+            }
         };
         changes.into_iter().map(text).collect::<Vec<_>>().join(", ")
     }
@@ -171,8 +175,8 @@ mod tests {
                 for change in changes {
                     match change {
                         Change::Seen(object) => drop(listener.insert(object.key, object.meta.revision)),
-                        Change::Gone(key) => drop(listener.remove(&key)),
-                        Change::Synced { .. } | Change::Rewound { .. } => panic!("only the driver says so"),
+                        Change::Gone(key, _) => drop(listener.remove(&key)),
+                        Change::Synced { .. } | Change::Rewound { .. } | Change::Resumed => panic!("only the driver says so"),
                     }
                 }
             }
@@ -183,8 +187,8 @@ mod tests {
             for change in catalogue.listed(revision + 1, objects.collect()) {
                 match change {
                     Change::Seen(object) => drop(listener.insert(object.key, object.meta.revision)),
-                    Change::Gone(key) => drop(listener.remove(&key)),
-                    Change::Synced { .. } | Change::Rewound { .. } => panic!("only the driver says so"),
+                    Change::Gone(key, _) => drop(listener.remove(&key)),
+                    Change::Synced { .. } | Change::Rewound { .. } | Change::Resumed => panic!("only the driver says so"),
                 }
             }
             prop_assert_eq!(listener, store);

@@ -19,7 +19,7 @@ use super::handle::{Asked, TaskFault};
 use super::notice::Notice;
 use super::recorder::Recorder;
 use super::server::{Server, Unclear};
-use super::watch::{Told, WATCHED};
+use super::watch::{LEDGERS, Told, WATCHED};
 use crate::cluster::node::Node;
 use crate::cluster::port::{AskId, CallId, Change, Fault, Input, Outcome, Output, Request};
 use spiderpool_core::command::Answer;
@@ -195,13 +195,18 @@ impl<P: Protocol> Driver<P> {
         match told {
             Some(Told::Changed(change)) => self.step(Input::Changed(change)),
             Some(Told::Listed(what, revision)) => {
-                let is_first = self.listed.insert(what.plural, revision).is_none();
+                self.listed.insert(what.plural, revision);
                 let all = self.listed.len() == WATCHED.len();
-                if let (true, true, Some(revision)) = (is_first, all, self.listed.values().min()) {
+                if let (true, Some(revision)) = (all, self.listed.values().min()) {
                     let revision = *revision;
                     self.step(Input::Changed(Change::Synced { revision }));
                 }
             }
+            // One of them speaks for all.
+            Some(Told::Resumed(what)) if what == LEDGERS => {
+                self.step(Input::Changed(Change::Resumed));
+            }
+            Some(Told::Resumed(_)) => {}
             // The watches only end when this loop does.
             None => self.drain = self.drain.or(Some(Instant::now())),
         }

@@ -37,8 +37,11 @@ pub(super) const WATCHED: [Watched; 4] = [
     Watched { plural: "spiderippools", kind: PoolSpec::KIND },
     Watched { plural: "spidersubnets", kind: SubnetSpec::KIND },
     RESERVATIONS,
-    Watched { plural: "spiderledgers", kind: wire::LEDGER_KIND },
+    LEDGERS,
 ];
+
+/// The ledger.
+pub(super) const LEDGERS: Watched = Watched { plural: "spiderledgers", kind: wire::LEDGER_KIND };
 
 /// Reservations, which are also listed before a reply.
 pub(super) const RESERVATIONS: Watched =
@@ -51,6 +54,8 @@ pub(super) enum Told {
     Changed(Change),
     /// All that there was of a kind at a revision has been told.
     Listed(Watched, Revision),
+    /// A watch that broke goes on where it stood.
+    Resumed(Watched),
 }
 
 /// Pauses of a watch.
@@ -145,9 +150,10 @@ impl Watch {
     /// Watches, and takes the watch up again, until a new list is needed.
     async fn follow(&self, catalogue: &mut Catalogue, backoff: &mut Backoff) -> Ended {
         let mut resumes = 0;
+        let mut is_first = true;
         loop {
             let from = catalogue.revision();
-            match self.once(catalogue, backoff).await {
+            match self.once(catalogue, backoff, std::mem::take(&mut is_first)).await {
                 Ended::Broken if catalogue.revision() > from => resumes = 0,
                 Ended::Broken if resumes < RESUMES_MAX => resumes += 1,
                 Ended::Broken => return Ended::Stale,
@@ -157,7 +163,12 @@ impl Watch {
         }
     }
 
-    async fn once(&self, catalogue: &mut Catalogue, backoff: &mut Backoff) -> Ended {
+    async fn once(
+        &self,
+        catalogue: &mut Catalogue,
+        backoff: &mut Backoff,
+        is_first: bool,
+    ) -> Ended {
         let seconds = jitter(Duration::from_secs(self.pace.span_s), chance()).as_secs().max(1);
         let watch = self.server.watch(self.what.plural, catalogue.revision(), seconds);
         let mut events = match watch.await {
@@ -172,6 +183,9 @@ impl Watch {
                 return Ended::Stale;
             }
         };
+        if !is_first && self.listener.send(Told::Resumed(self.what)).await.is_err() {
+            return Ended::Unheard;
+        }
         loop {
             let event = tokio::select! {
                 event = tokio::time::timeout(self.pace.silence, events.next()) => event,

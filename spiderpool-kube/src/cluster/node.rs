@@ -30,6 +30,7 @@ mod read;
 mod rebuild;
 mod recover;
 mod run;
+mod verify;
 
 use super::object::{IndexKey, Key};
 use super::port::{Alarm, AskId, CallId, Change, Input, Outcome, Output, Request};
@@ -46,6 +47,7 @@ use spiderpool_core::moment::Moment;
 use spiderpool_core::name::Name;
 use spiderpool_core::slots::BlockKey;
 use std::collections::{BTreeMap, VecDeque};
+use verify::Verifying;
 
 /// What a node is made with.
 #[derive(Clone, Debug)]
@@ -71,6 +73,8 @@ pub struct Node {
     groups: BTreeMap<RunId, Group>,
     calls: BTreeMap<CallId, Sent>,
     recovering: Recovering,
+    /// Blocks with the newest grants, while they are looked at.
+    verifying: Option<Verifying>,
     /// Blocks that the record is made anew from, while that lasts.
     rebuilding: Option<Rebuild>,
     ready: VecDeque<Waiter>,
@@ -86,6 +90,7 @@ enum Waiter {
     Lane(BlockKey),
     Recovery,
     Rebuild,
+    Verify,
 }
 
 /// A call whose reply has not come.
@@ -145,6 +150,7 @@ impl Node {
             groups: BTreeMap::new(),
             calls: BTreeMap::new(),
             recovering: Recovering::default(),
+            verifying: None,
             rebuilding: None,
             ready: VecDeque::new(),
             outputs: Vec::new(),
@@ -206,6 +212,7 @@ impl Node {
                 Waiter::Lane(key) => self.advance_lane(&key),
                 Waiter::Recovery => self.advance_recovery(),
                 Waiter::Rebuild => self.advance_rebuild(),
+                Waiter::Verify => self.advance_verify(),
             }
         }
         self.forget_idle_lanes();
@@ -236,7 +243,7 @@ impl Node {
                 }
                 self.definitions.see(*object, self.counter);
             }
-            Change::Gone(key) => self.definitions.lose(&key),
+            Change::Gone(key, revision) => self.definitions.lose(&key, revision),
             Change::Rewound { revision, was } => {
                 self.definitions.rewind();
                 self.recovering.look_again(self.counter);
@@ -247,7 +254,9 @@ impl Node {
                 self.record.apply(&Entry::Saw { revision });
                 let waiting = self.runs.keys().copied().map(Waiter::Run);
                 self.ready.extend(waiting);
+                self.begin_verify();
             }
+            Change::Resumed => self.begin_verify(),
         }
         self.ready.push_back(Waiter::Recovery);
     }

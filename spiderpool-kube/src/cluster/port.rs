@@ -53,13 +53,15 @@ pub enum Input {
 pub enum Change {
     /// An object is like this.
     Seen(Box<Object>),
-    /// An object is gone.
-    Gone(Key),
-    /// All definitions that existed when the watches began have been told.
+    /// An object is gone since a revision; one of its name that was seen later is another one.
+    Gone(Key, Revision),
+    /// All definitions that existed when the watches began, or began again, have been told.
     Synced {
         /// The lowest revision of those lists.
         revision: Revision,
     },
+    /// The watches were broken, and go on where they stood.
+    Resumed,
     /// A list of definitions is older than what a watch told before: the store went back. Told before
     /// what is in that list.
     Rewound {

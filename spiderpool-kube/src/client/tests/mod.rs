@@ -112,7 +112,7 @@ impl Script {
             let Input::Changed(change) = input else { return None };
             Some(match change {
                 Change::Seen(object) => format!("+{}@{}", object.key, object.meta.revision),
-                Change::Gone(key) => format!("-{key}"),
+                Change::Gone(key, _) => format!("-{key}"),
                 Change::Synced { revision } => format!("={revision}"),
                 Change::Rewound { revision, was } => format!("{was}>{revision}"),
             })

@@ -126,8 +126,10 @@ impl Definitions {
         }
     }
 
-    pub(super) fn lose(&mut self, key: &Key) {
-        self.drop_object(key);
+    pub(super) fn lose(&mut self, key: &Key, revision: Revision) {
+        if self.revision(key).is_some_and(|known| known <= revision) {
+            self.drop_object(key);
+        }
     }
 
     fn revision(&self, key: &Key) -> Option<Revision> {

@@ -101,6 +101,11 @@ impl Lane {
         pending.or(flight).or(known)
     }
 
+    /// Whether nothing of the latest state has still to be written.
+    pub(super) const fn latest_is_durable(&self) -> bool {
+        self.flight.is_none() && self.pending.is_none()
+    }
+
     /// Whether what is known was true after a call.
     pub(super) fn is_fresh(&self, since: CallId) -> bool {
         self.known.as_ref().is_some_and(|known| known.as_of > since)

@@ -390,7 +390,9 @@ impl Node {
                     }
                     self.ready.push_back(Waiter::Rebuild);
                 }
-                other @ (Waiter::Lane(_) | Waiter::Recovery) => self.ready.push_back(other),
+                Waiter::Recovery => self.pause_recovery(),
+                Waiter::Verify => self.verifying = None,
+                other @ Waiter::Lane(_) => self.ready.push_back(other),
             }
         }
     }

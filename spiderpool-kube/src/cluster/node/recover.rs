@@ -14,7 +14,7 @@ use crate::cluster::object::{Body, Key, Ledger, Meta, Recovery};
 use crate::cluster::port::{Alarm, CallId, Outcome, Output, Request};
 use crate::cluster::record::Told;
 use spiderpool_core::command::Place;
-use spiderpool_core::event::{Ending, Event, Grant};
+use spiderpool_core::event::{Ending, Event, Grant, Revision};
 use spiderpool_core::name::Name;
 use spiderpool_core::owner::{Holder, Owner, Stage};
 use spiderpool_core::slots::{Block, BlockKey, BlockSize};
@@ -115,10 +115,15 @@ impl Node {
             self.alarm(Alarm::WentBack {
                 why: format!("{object} cannot be written to say so: {why}"),
             });
-            self.recovering.nodes_at = Some(self.moment.now_ms.saturating_add(NODES_MS));
+            self.pause_recovery();
             return;
         }
         self.ready.push_back(Waiter::Recovery);
+    }
+
+    /// A block cannot be had: it is looked at again after a while.
+    pub(super) fn pause_recovery(&mut self) {
+        self.recovering.nodes_at = Some(self.moment.now_ms.saturating_add(NODES_MS));
     }
 
     /// Does whatever of a recovery is due.
@@ -218,7 +223,7 @@ impl Node {
         let mut progress = Progress::Made;
         let mut clashes = false;
         for (key, claims) in self.claims() {
-            let Some((block, token)) = self.block(&key, Some(since), &Waiter::Recovery) else {
+            let Some((block, token)) = self.settled_block(&key, since) else {
                 progress = Progress::Waits;
                 continue;
             };
@@ -235,10 +240,24 @@ impl Node {
         }
         if clashes && progress == Progress::Made {
             self.recovering.asserting = Some((epoch, self.counter));
-            self.recovering.nodes_at = Some(self.moment.now_ms.saturating_add(NODES_MS));
+            self.pause_recovery();
             return Progress::Waits;
         }
         progress
+    }
+
+    /// A block as the server has it: what only waits to be written may still come to nothing.
+    fn settled_block(
+        &mut self,
+        key: &BlockKey,
+        since: CallId,
+    ) -> Option<(Option<Block>, Revision)> {
+        let found = self.block(key, Some(since), &Waiter::Recovery)?;
+        let settled = self.lanes.get(key).is_some_and(|lane| lane.latest_is_durable());
+        if !settled {
+            self.wait_for_lane(key);
+        }
+        settled.then_some(found)
     }
 
     fn wait_for_lane(&mut self, key: &BlockKey) {
@@ -292,8 +311,13 @@ impl Node {
             let slot = key.slot(spiderpool_core::address::bits(place.address));
             let held = block.and_then(|block| block.allocation(slot));
             let adopts = match held {
-                // It was given up before ours was told, in the time that the store has forgotten.
-                Some(held) if held.owner != owner.as_str() && held.since_ms < told.since_ms => {
+                // It was given up before ours was told, in the time that the store has forgotten; or it
+                // was given again after that, and whoever had it first keeps it. Clocks tell which, so
+                // far as they agree.
+                Some(held) if held.owner != owner.as_str() && held.generation < told.generation => {
+                    if held.since_ms >= told.since_ms {
+                        self.report_clash(place, owner, held.owner);
+                    }
                     let (generation, at_ms) = (held.generation, self.moment.now_ms);
                     let ending = Ending::Reclaimed;
                     events.push(Event::Freed { slot, generation, at_ms, rests: false, ending });
@@ -303,7 +327,12 @@ impl Node {
                     clashes |= self.clashes(place, owner, held.owner);
                     continue;
                 }
-                Some(held) if *held.container == **container => continue,
+                // Ours, or a container of the same owner has it by a later grant.
+                Some(held)
+                    if *held.container == **container || held.generation > told.generation =>
+                {
+                    continue;
+                }
                 Some(_) => true,
                 None => false,
             };
@@ -333,19 +362,25 @@ impl Node {
         (events, clashes)
     }
 
-    /// Whether a clash may still go by itself; one that lasts is told to people, once.
+    /// Whether a clash may still go by itself; one that lasts is told to people.
     fn clashes(&mut self, place: &Place, owner: &Owner, theirs: &str) -> bool {
         let now_ms = self.moment.now_ms;
-        let (since_ms, told) =
-            self.recovering.clashes.entry(place.clone()).or_insert((now_ms, false));
+        let (since_ms, _) = self.recovering.clashes.entry(place.clone()).or_insert((now_ms, false));
         if since_ms.saturating_add(CLASH_MS) > now_ms {
             return true;
         }
+        self.report_clash(place, owner, theirs);
+        false
+    }
+
+    /// Tells people of a clash, once.
+    fn report_clash(&mut self, place: &Place, owner: &Owner, theirs: &str) {
+        let now_ms = self.moment.now_ms;
+        let (_, told) = self.recovering.clashes.entry(place.clone()).or_insert((now_ms, false));
         if !std::mem::replace(told, true) {
             let (place, ours, theirs) = (place.clone(), owner.to_string(), theirs.to_owned());
             self.alarm(Alarm::Clash { place, ours, theirs });
         }
-        false
     }
 
     /// Ends a recovery when every ready node has written back; blocks that nobody holds anything of
@@ -358,18 +393,18 @@ impl Node {
     ) {
         let Some(nodes) = self.recovering.nodes.take() else {
             self.outputs.push(Output::WantNodes);
-            self.recovering.nodes_at = Some(self.moment.now_ms.saturating_add(NODES_MS));
+            self.pause_recovery();
             return;
         };
         if !nodes.is_subset(&recovery.asserted) {
             self.recovering.since = self.counter;
-            self.recovering.nodes_at = Some(self.moment.now_ms.saturating_add(NODES_MS));
+            self.pause_recovery();
             return;
         }
         let mut whole = true;
         for key in &recovery.lost {
             let since = self.recovering.since;
-            match self.block(key, Some(since), &Waiter::Recovery) {
+            match self.settled_block(key, since) {
                 None => whole = false,
                 Some((Some(_), _)) => {
                     whole &= self.listed(key, &Waiter::Recovery) == Progress::Made;

@@ -183,6 +183,7 @@ impl Node {
                     return Progress::Waits;
                 }
                 run.since = None;
+                self.verify_grants(&key, &events);
                 let grants = |event: &Event| matches!(event, Event::Granted { .. });
                 if let Some(why) = self.recovery_reason().filter(|_| events.iter().any(grants)) {
                     run.stopped = Some(Fault::Recovering { why });
