@@ -18,7 +18,7 @@ use spiderpool_kube::cluster::node::Setup;
 use spiderpool_kube::cluster::object::{Key, Object};
 use spiderpool_kube::cluster::port::{Alarm, AskId, CallId, Change, Input, Outcome, Output};
 use spiderpool_kube::cluster::record::{Identity, Record};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 /// How long a node that was cut off or is down counts as ready, in milliseconds.
 const READY_GRACE_MS: u64 = 40_000;
@@ -83,7 +83,7 @@ pub(crate) struct Watch {
     pub(crate) open: bool,
     pub(crate) blind_until: u64,
     pub(crate) lag_ms: u64,
-    known: BTreeSet<Key>,
+    known: BTreeMap<Key, u64>,
     /// The revision that it has come to.
     reached: u64,
     /// The revision that it had come to when the last list was asked for.
@@ -372,7 +372,7 @@ impl<M: Machine> World<'_, M> {
             return;
         }
         if let Change::Seen(object) = &change {
-            host.watch.known.insert(object.key.clone());
+            host.watch.known.insert(object.key.clone(), object.meta.revision);
             host.watch.reached = host.watch.reached.max(object.meta.revision);
         }
         self.step(at, Input::Changed(change));
@@ -406,17 +406,21 @@ impl<M: Machine> World<'_, M> {
         }
         let was = host.watch.listed;
         host.watch.reached = revision;
-        if revision < was {
+        let present: BTreeMap<_, _> =
+            objects.iter().map(|object| (object.key.clone(), object.meta.revision)).collect();
+        let known = std::mem::replace(&mut host.watch.known, present.clone());
+        // What was told since the list was made is newer than the list.
+        let older = |(key, at): (&Key, &u64)| {
+            known.get(key).is_some_and(|known| known > at && *known <= revision)
+        };
+        if revision < was || present.iter().any(older) {
             self.step(at, Input::Changed(Change::Rewound { revision, was }));
         }
-        let Some(host) = self.hosts.get_mut(at) else { return };
-        let present: BTreeSet<_> = objects.iter().map(|object| object.key.clone()).collect();
-        let known = std::mem::replace(&mut host.watch.known, present.clone());
         for object in objects {
             self.step(at, Input::Changed(Change::Seen(Box::new(object))));
         }
-        for key in known.difference(&present) {
-            self.step(at, Input::Changed(Change::Gone(key.clone(), revision.max(was))));
+        for key in known.into_keys().filter(|key| !present.contains_key(key)) {
+            self.step(at, Input::Changed(Change::Gone(key, revision.max(was))));
         }
         self.step(at, Input::Changed(Change::Synced { revision }));
     }

@@ -120,18 +120,15 @@ impl<M: Machine> World<'_, M> {
         None
     }
 
-    /// Whether a slot is still the identity's of a container that was told it, and another pod of that
-    /// identity, one of the two deleted by force, had it at the same time.
+    /// Whether another pod of the container's identity, one of the two deleted by force, had the slot at
+    /// the same time, and it is still the identity's or was given up with it.
     fn was_taken_over(&self, tell: &Tell, found: Option<&Slot>) -> bool {
-        let Some(Slot::Allocated(held)) = found else { return false };
         let pod = self.sandboxes.get(tell.sandbox).and_then(|s| self.pods.get(s.pod));
-        pod.is_some_and(|pod| {
-            let forced = self.pods.iter().any(|other| other.forced && other.set == pod.set);
-            tell.backing == Backing::Record
-                && pod.set.is_some()
-                && held.holder.owner == pod.owner()
-                && forced
-        })
+        let theirs = match found {
+            Some(Slot::Allocated(held)) => pod.is_some_and(|pod| held.holder.owner == pod.owner()),
+            _ => true,
+        };
+        theirs && tell.backing == Backing::Record && self.has_forced_twin(tell.sandbox)
     }
 
     /// All that the server has, as one complete view.

@@ -34,6 +34,14 @@ pub struct Commit {
     pub mistaken: bool,
 }
 
+/// Whether a block would lose what its counters say: the validation of its custom resource.
+fn goes_back(before: &Body, after: &Body) -> bool {
+    let (Some(before), Some(after)) = (before.block(), after.block()) else { return false };
+    let (before, after) = (&before.sheet, &after.sheet);
+    before.incarnation == after.incarnation
+        && (after.commits < before.commits || after.generation < before.generation)
+}
+
 impl Server {
     /// The counter of all changes.
     #[must_use]
@@ -110,6 +118,10 @@ impl Server {
         let merged = if mistaken { merge(&stored.body, was, body) } else { body.clone() };
         if merged == stored.body {
             return (Outcome::Done(stored.meta), None);
+        }
+        if goes_back(&stored.body, &merged) && base.is_some() {
+            let why = "the block cannot go back".to_owned();
+            return (Outcome::Refused { why }, None);
         }
         let before = stored.clone();
         let meta = self.put(key, merged, before.meta.generation + 1);

@@ -259,6 +259,16 @@ impl<M: Machine> World<'_, M> {
         (one.forced || two.forced) && one.set.is_some() && one.set == two.set
     }
 
+    /// Whether another pod has a static identity as well, since one of the two was deleted by force.
+    pub(crate) fn has_forced_twin(&self, at: usize) -> bool {
+        let Some(own) = self.sandboxes.get(at).map(|sandbox| sandbox.pod) else { return false };
+        let Some(pod) = self.pods.get(own).filter(|pod| pod.set.is_some()) else { return false };
+        let twin = |(other, of): (usize, &crate::runtime::Pod)| {
+            other != own && of.set == pod.set && (of.forced || pod.forced)
+        };
+        self.pods.iter().enumerate().any(twin)
+    }
+
     fn check_identity(&mut self, place: &Place, at: usize, demand: &Demand) {
         let pod = self.sandboxes.get(at).and_then(|sandbox| self.pods.get(sandbox.pod));
         let Some(pod) = pod.filter(|pod| pod.set.is_some()) else { return };
@@ -370,7 +380,11 @@ impl<M: Machine> World<'_, M> {
             let second = tells.iter().position(|tell| tell.sandbox == hurt.sandbox);
             self.truth.loss.is_some_and(|loss| loss.restored) && first.is_some() && first < second
         });
-        if clash || by.is_some_and(|by| self.is_forced_twin(hurt.sandbox, by)) {
+        let twin = match by {
+            Some(by) => self.is_forced_twin(hurt.sandbox, by),
+            None => self.has_forced_twin(hurt.sandbox),
+        };
+        if clash || twin {
             if let Some(tells) = self.truth.told.get_mut(place) {
                 tells.retain(|tell| tell.sandbox != hurt.sandbox);
             }

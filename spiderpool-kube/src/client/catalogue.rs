@@ -6,8 +6,9 @@
 //! 1. After any list and any events, what was told adds up to what is there
 //!    (`what_was_told_adds_up_to_what_is_there`).
 //! 2. What has not changed is not told again (`a_list_tells_the_difference`).
-//! 3. A store that went back in time is followed: what is older by then is told as gone and seen anew,
-//!    since whoever listens passes over older revisions (`a_store_that_went_back_is_followed`).
+//! 3. A store that went back in time is followed: that is told first, and then all that there is
+//!    (`a_store_that_went_back_is_followed`). It shows by the list's revision, or by an object that is
+//!    older than it was; a store that was written to since may have come to the same revision again.
 
 use crate::cluster::object::{Key, Object};
 use crate::cluster::port::Change;
@@ -29,22 +30,25 @@ impl Catalogue {
 
     /// A whole list at a revision: what is to be told.
     pub(super) fn listed(&mut self, revision: Revision, objects: Vec<Object>) -> Vec<Change> {
-        let went_back = revision < self.revision;
+        let older = |object: &Object| {
+            let at = object.meta.revision;
+            at > 0 && self.told.get(&object.key).is_some_and(|told| *told > at)
+        };
+        let went_back = revision < self.revision || objects.iter().any(older);
         let was = std::mem::replace(&mut self.revision, revision);
         let mut before = std::mem::take(&mut self.told);
         let mut changes = Vec::new();
+        if went_back {
+            changes.push(Change::Rewound { revision, was });
+        }
         for object in objects {
             let (key, at) = (object.key.clone(), object.meta.revision);
             let known = before.remove(&key);
-            self.told.insert(key.clone(), at);
-            if known == Some(at) && at > 0 {
-                continue;
+            self.told.insert(key, at);
+            // After it went back, the same revision may be of something else.
+            if known != Some(at) || at == 0 || went_back {
+                changes.push(Change::Seen(Box::new(object)));
             }
-            if went_back && known.is_some() {
-                // Whatever was known of it is of another time.
-                changes.push(Change::Gone(key, Revision::MAX));
-            }
-            changes.push(Change::Seen(Box::new(object)));
         }
         let gone = |key| Change::Gone(key, revision.max(was));
         changes.extend(before.into_keys().map(gone));
@@ -96,9 +100,8 @@ mod tests {
         let text = |change| match change {
             Change::Seen(object) => format!("{}@{}", object.key, object.meta.revision),
             Change::Gone(key, _) => format!("-{key}"),
-            Change::Synced { .. } | Change::Rewound { .. } | Change::Resumed => {
-                panic!("{change:?}")
-            }
+            Change::Rewound { revision, was } => format!("{was}->{revision}"),
+            Change::Synced { .. } | Change::Resumed => panic!("{change:?}"),
         };
         changes.into_iter().map(text).collect::<Vec<_>>().join(", ")
     }
@@ -136,8 +139,10 @@ mod tests {
         let mut catalogue = Catalogue::default();
         catalogue.listed(90, vec![object("a", 80), object("b", 20), object("c", 85)]);
         let told = text(catalogue.listed(50, vec![object("a", 40), object("b", 20)]));
-        assert_eq!(told, "-pool a, pool a@40, -pool c");
+        assert_eq!(told, "90->50, pool a@40, pool b@20, -pool c");
         assert_eq!(catalogue.revision(), 50);
+        let told = text(catalogue.listed(60, vec![object("a", 39), object("b", 20)]));
+        assert_eq!(told, "50->60, pool a@39, pool b@20", "written to since");
     }
 
     proptest! {

@@ -119,16 +119,9 @@ impl Watch {
         loop {
             match self.server.list(self.what.plural).await {
                 Ok(listed) => {
-                    let was = catalogue.revision();
-                    let rewound =
-                        (listed.revision < was).then_some(Told::Changed(Change::Rewound {
-                            revision: listed.revision,
-                            was,
-                        }));
                     let objects = self.server.lift_all(self.what.kind, &listed.items);
                     let changes = catalogue.listed(listed.revision, objects);
-                    let changes = changes.into_iter().map(Told::Changed);
-                    let told = rewound.into_iter().chain(changes);
+                    let told = changes.into_iter().map(Told::Changed);
                     for told in told.chain([Told::Listed(self.what, listed.revision)]) {
                         if self.listener.send(told).await.is_err() {
                             return;

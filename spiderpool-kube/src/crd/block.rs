@@ -67,18 +67,21 @@ fn block_rules() -> serde_json::Value {
         let message = "cannot be changed; a block of other addresses has another name";
         rule::about(field, format!("self.{name} == oldSelf.{name}"), message)
     };
-    let grows = rule::about(
-        ".commits",
-        "self.incarnation != oldSelf.incarnation || self.commits >= oldSelf.commits",
-        "cannot go back; read the block again and apply the change to what is there",
-    );
+    let grows = |field: &'static str, name: &str| {
+        rule::about(
+            field,
+            format!("self.incarnation != oldSelf.incarnation || self.{name} >= oldSelf.{name}"),
+            "cannot go back; read the block again and apply the change to what is there",
+        )
+    };
     rule::lower([
         rule::format(),
         fixed(".space", "space"),
         fixed(".ipVersion", "ipVersion"),
         fixed(".first", "first"),
         fixed(".size", "size"),
-        grows,
+        grows(".commits", "commits"),
+        grows(".generation", "generation"),
     ])
 }
 

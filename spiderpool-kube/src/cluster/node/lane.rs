@@ -7,7 +7,7 @@
 
 use super::Waiter;
 use super::run::RunId;
-use crate::cluster::object::{BlockBody, Body, Key, Meta};
+use crate::cluster::object::{BlockBody, Body, Key, Meta, Object};
 use crate::cluster::port::{CallId, Request};
 use spiderpool_core::event::{Event, ObjectKey, Revision};
 use spiderpool_core::slots::{Block, BlockKey};
@@ -49,6 +49,16 @@ pub(super) struct Known {
     pub(super) meta: Meta,
     pub(super) as_of: CallId,
     pub(super) token: Revision,
+}
+
+impl Known {
+    /// Whether an object is what was known. A store that went back comes to the same revisions again, for
+    /// something else.
+    pub(super) fn is_seen_in(&self, object: &Object) -> bool {
+        let sheet = self.block.as_ref().map(Block::sheet);
+        self.meta.revision == object.meta.revision
+            && sheet.is_some_and(|sheet| object.body.block().is_some_and(|is| is.sheet == sheet))
+    }
 }
 
 /// What is under way to the server.

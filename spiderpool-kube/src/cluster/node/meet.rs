@@ -176,6 +176,7 @@ impl Node {
         let before = lane.known.as_ref().and_then(|known| known.block.as_ref().map(|b| (known, b)));
         let back = before.is_some_and(|(known, was)| {
             object.meta.revision < known.meta.revision
+                || (object.meta.revision == known.meta.revision && *was != block)
                 || (was.incarnation() == block.incarnation() && block.commits() < was.commits())
         });
         lane.tries = 0;
@@ -322,9 +323,7 @@ impl Node {
         let base = self.lanes.get(key).and_then(|lane| lane.known.clone());
         let existed = base.as_ref().is_some_and(|known| known.block.is_some());
         match outcome {
-            Outcome::Found(object)
-                if existed && base.is_some_and(|b| b.meta.revision == object.meta.revision) =>
-            {
+            Outcome::Found(object) if base.is_some_and(|base| base.is_seen_in(&object)) => {
                 // It may still land: the same write again either lands or shows that it did.
                 self.send_batch(key, batch);
             }

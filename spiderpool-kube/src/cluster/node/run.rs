@@ -15,7 +15,7 @@ use spiderpool_core::name::Name;
 use spiderpool_core::refusal::{AllocateRefusal, Refusal};
 use spiderpool_core::slots::BlockKey;
 use spiderpool_core::transaction::{Failure, Step, Transaction, Written};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 /// A run; they are in the order in which they were asked.
 pub(super) type RunId = u64;
@@ -313,15 +313,19 @@ impl Node {
         }
     }
 
-    /// Takes what was freed off the record.
+    /// Takes what was freed off the record, but for what was told by a later grant: a store that went
+    /// back has forgotten that.
     fn note_release(&mut self, run: &mut Run) {
-        let gone: BTreeSet<Place> = run.freed.iter().map(|claim| claim.place.clone()).collect();
+        let gone: BTreeMap<&Place, u64> =
+            run.freed.iter().map(|claim| (&claim.place, claim.generation)).collect();
         let holders: Vec<_> = self
             .record
             .traces()
             .flat_map(|(container, trace)| {
-                let theirs = trace.told.keys().filter(|place| gone.contains(*place));
-                theirs.map(|place| (container.clone(), place.clone()))
+                let theirs = trace.told.iter().filter(|(place, told)| {
+                    gone.get(place).is_some_and(|generation| told.generation <= *generation)
+                });
+                theirs.map(|(place, _)| (container.clone(), place.clone()))
             })
             .collect();
         for (container, place) in holders {

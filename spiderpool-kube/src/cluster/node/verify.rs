@@ -67,12 +67,16 @@ impl Node {
     /// have the first any more.
     pub(super) fn verify_grants(&mut self, key: &BlockKey, events: &[Event]) {
         let lost = events.iter().find_map(|event| {
-            let Event::Granted { grant, .. } = event else { return None };
+            let (Event::Granted { slot, grant } | Event::Adopted { slot, grant }) = event else {
+                return None;
+            };
+            let adopts = matches!(event, Event::Adopted { .. });
             let container = grant.holder.container.as_ref()?;
             let told = &self.record.trace(container)?.told;
             let same = told.iter().find(|(place, told)| {
                 told.placement.attachment == grant.placement.attachment
                     && Family::of(place.address) == key.family
+                    && !(adopts && place.address == key.address(*slot))
             });
             same.map(|(place, _)| (place.address, container.clone()))
         });
