@@ -183,7 +183,7 @@ impl Filled {
         let block = self.view.block(&key, None).ok().flatten();
         let generation = block.map(spiderpool_core::slots::Block::next_generation);
         if generation.is_none() {
-            self.view.apply(&object, &Event::Opened { size, incarnation: pod.0 });
+            self.view.apply(&object, &Event::Opened { size, incarnation: pod.0, generation: 0 });
         }
         let grant = Grant {
             holder: pod.holder()?,

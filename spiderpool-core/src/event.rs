@@ -119,6 +119,8 @@ pub enum Event {
         size: BlockSize,
         /// The random number of this life of the block.
         incarnation: u64,
+        /// The highest generation that it may have come to in an earlier life; 0 when it never was.
+        generation: u64,
     },
     /// A slot was given to an owner that did not have it.
     Granted {

@@ -48,7 +48,7 @@ impl<'a> Draft<'a> {
         let at_ms = self.moment.now_ms;
         let page = page(&mut self.holds, key);
         if let Some(incarnation) = incarnation.filter(|_| page.events.is_empty()) {
-            page.events.push(Event::Opened { size, incarnation });
+            page.events.push(Event::Opened { size, incarnation, generation: 0 });
         }
         let generation = block.map_or(1, crate::slots::Block::next_generation) + page.grants;
         page.grants += 1;

@@ -150,6 +150,13 @@ impl Block {
         self.commits
     }
 
+    /// The block with a generation that its grants have to be above.
+    #[must_use]
+    pub const fn above(mut self, generation: u64) -> Self {
+        self.generation = generation;
+        self
+    }
+
     /// The generation that the next grant of any of its slots has to carry.
     #[must_use]
     pub const fn next_generation(&self) -> u64 {

@@ -153,12 +153,9 @@ impl View {
 
     fn apply_to_block(&mut self, key: &BlockKey, event: &Event) {
         match event {
-            Event::Opened { size, incarnation } => {
-                self.ground_mut(&key.space, key.family).put(
-                    key.first,
-                    Block::new(*size, *incarnation),
-                    0,
-                );
+            Event::Opened { size, incarnation, generation } => {
+                let block = Block::new(*size, *incarnation).above(*generation);
+                self.ground_mut(&key.space, key.family).put(key.first, block, 0);
             }
             Event::Granted { slot, grant } | Event::Adopted { slot, grant } => {
                 let Grant { holder, placement, stage, generation, at_ms } = grant;

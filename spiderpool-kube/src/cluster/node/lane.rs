@@ -121,6 +121,15 @@ impl Lane {
         self.known.as_ref().is_some_and(|known| known.as_of > since)
     }
 
+    /// What is to be written, or is under way.
+    pub(super) fn members(&self) -> impl Iterator<Item = &Member> {
+        let flight = match &self.flight {
+            Some(Flight::Writing { batch, .. } | Flight::Resolving { batch, .. }) => Some(batch),
+            Some(Flight::Reading | Flight::Absent { .. }) | None => None,
+        };
+        flight.into_iter().chain(&self.pending).flat_map(|batch| &batch.members)
+    }
+
     pub(super) fn is_idle(&self) -> bool {
         self.flight.is_none()
             && self.pending.is_none()

@@ -306,7 +306,7 @@ impl Node {
     ) -> (Vec<Event>, bool) {
         let mut events = Vec::new();
         let mut clashes = false;
-        let mut next = block.map_or(1, Block::next_generation);
+        let mut next = block.map_or(self.moment.now_ms / 1_000 + 1, Block::next_generation);
         for (container, owner, place, told) in claims {
             let slot = key.slot(spiderpool_core::address::bits(place.address));
             let held = block.and_then(|block| block.allocation(slot));
@@ -351,8 +351,7 @@ impl Node {
             next = generation + 1;
             let grant = Grant { holder, placement, stage, generation, at_ms: self.moment.now_ms };
             if block.is_none() && events.is_empty() {
-                let incarnation = self.moment.draw(self.counter);
-                events.push(Event::Opened { size: BlockSize::DEFAULT, incarnation });
+                events.push(self.rebuilt());
             }
             events.push(match adopts {
                 true => Event::Adopted { slot, grant },
@@ -360,6 +359,14 @@ impl Node {
             });
         }
         (events, clashes)
+    }
+
+    /// A block that was lost comes into being again. Its generations go on above those of its earlier life:
+    /// no block has had as many grants as seconds have gone by since 1970.
+    const fn rebuilt(&self) -> Event {
+        let incarnation = self.moment.draw(self.counter);
+        let generation = self.moment.now_ms / 1_000;
+        Event::Opened { size: BlockSize::DEFAULT, incarnation, generation }
     }
 
     /// Whether a clash may still go by itself; one that lasts is told to people.
@@ -411,9 +418,7 @@ impl Node {
                 }
                 Some((None, token)) => {
                     whole = false;
-                    let incarnation = self.moment.draw(self.counter);
-                    let size = BlockSize::DEFAULT;
-                    let events = vec![Event::Opened { size, incarnation }];
+                    let events = vec![self.rebuilt()];
                     if !self.write_block(key, token, (ASSERTING, events)) {
                         self.wait_for_lane(key);
                     }

@@ -59,6 +59,8 @@ pub(super) struct Run {
     pub(super) stopped: Option<Fault>,
     /// Whether it only takes back what a run was given that came to nothing.
     pub(super) undoing: bool,
+    /// Whether it began again since a recovery was writing back what it lets go.
+    pub(super) again: bool,
 }
 
 impl Run {
@@ -83,6 +85,7 @@ impl Run {
             answer: None,
             stopped: None,
             undoing: false,
+            again: false,
         }
     }
 
@@ -233,6 +236,21 @@ impl Node {
         self.ready.push_back(Waiter::Run(id));
     }
 
+    /// Whether a recovery has sent, or is about to send, an address of a container that is let go.
+    fn is_written_back(&self, command: &Command) -> bool {
+        let Command::Release(release) = command else { return false };
+        let of_container = |event: &Event| match event {
+            Event::Granted { grant, .. } | Event::Adopted { grant, .. } => {
+                grant.holder.container.as_ref() == Some(&release.container)
+            }
+            _ => false,
+        };
+        let members = self.lanes.values().flat_map(super::lane::Lane::members);
+        members
+            .filter(|member| member.run == ASSERTING)
+            .any(|member| member.events.iter().any(of_container))
+    }
+
     /// What a transaction's end comes to; `None` when the run goes on.
     fn over(
         &mut self,
@@ -245,7 +263,14 @@ impl Node {
                 run.since = None;
                 return None;
             }
-            Ok(answer) => return Some(Ok(answer)),
+            Ok(answer) => {
+                let again = !run.again && self.is_written_back(&run.command);
+                if again {
+                    run.again = true;
+                    run.restart(self.moment);
+                }
+                return (!again).then_some(Ok(answer));
+            }
             Err(failure) => failure,
         };
         let refusal = match failure {
