@@ -198,7 +198,8 @@ pub struct Listing {
 /// Whether the store can be trusted: one object for the whole cluster.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Ledger {
-    /// Grows with each recovery.
+    /// Which recovery is or was the last: grows with each, and is about when it began, in milliseconds since
+    /// the Unix epoch; 0 before the first.
     pub epoch: u64,
     /// When set, nobody is given an address until every ready node is in it.
     pub recovery: Option<Recovery>,

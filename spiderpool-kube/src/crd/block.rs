@@ -223,7 +223,7 @@ pub struct Listing {
     shortname = "sl",
     category = "spiderpool",
     doc = "Whether the cluster's records of addresses can be trusted; the only object is called `cluster`. While it tells of a recovery no address is given out, until every ready node has written back what its pods hold.",
-    printcolumn = r#"{"name": "EPOCH", "type": "integer", "jsonPath": ".spec.epoch", "description": "recoveries so far"}"#,
+    printcolumn = r#"{"name": "EPOCH", "type": "integer", "jsonPath": ".spec.epoch", "description": "which recovery was the last, in milliseconds since 1970"}"#,
     printcolumn = r#"{"name": "RECOVERY", "type": "string", "jsonPath": ".spec.recovery.why", "description": "why a recovery is under way"}"#
 )]
 #[schemars(extend("x-kubernetes-validations" = rule::lower([rule::format()]), "x-kubernetes-map-type" = "atomic"))]
@@ -231,7 +231,8 @@ pub struct LedgerSpec {
     /// What the fields mean: 1. A version that does not know the number leaves the object alone.
     #[schemars(range(min = 1, max = 65_535))]
     pub format: i64,
-    /// Number of recoveries so far.
+    /// Which recovery is or was the last: about when it began, in milliseconds since 1970; higher with each.
+    /// 0 before the first.
     #[schemars(range(min = 0))]
     pub epoch: i64,
     /// The recovery that is under way; left out when all is well.

@@ -6,7 +6,7 @@ use super::read::{Question, Read};
 use super::run::{Progress, Run, RunId};
 use super::{Entry, Node, Purpose, Waiter};
 use crate::cluster::object::{IndexKey, Key, Listing};
-use crate::cluster::port::{Fault, Outcome, Request};
+use crate::cluster::port::{Alarm, Fault, Outcome, Request};
 use crate::cluster::record::Told;
 use spiderpool_core::address::Family;
 use spiderpool_core::command::{Allocated, Answer, Command, Granted, Place};
@@ -28,6 +28,9 @@ impl Node {
             if self.listed(key, &Waiter::Run(id)) == Progress::Waits {
                 progress = Progress::Waits;
             }
+        }
+        if let Some(why) = self.recovery_reason() {
+            return self.take_back(id, run, Fault::Recovering { why });
         }
         match self.read_ledger(&Waiter::Run(id), since) {
             None => progress = Progress::Waits,
@@ -103,18 +106,49 @@ impl Node {
         Some(reason)
     }
 
-    /// Puts a block on the list of blocks that were ever made. Before it is, nobody is told an address
-    /// of it, so that a block that is gone and not listed was never of use to anybody.
-    pub(super) fn list(&mut self, key: &BlockKey) {
-        let Some(lane) = self.lanes.get_mut(key) else { return };
+    /// Puts a block on the list of blocks that were ever made, if it is not there. Before it is, nobody is
+    /// told an address of it, so that a block that is gone and not listed was never of use to anybody. When
+    /// an earlier life of it is listed, that was lost, and whoever made it anew did not know.
+    pub(super) fn list(&mut self, key: &BlockKey, waiter: &Waiter) -> Progress {
+        let Some(lane) = self.lanes.get(key) else { return Progress::Made };
         let Some(block) = lane.known.as_ref().and_then(|known| known.block.as_ref()) else {
-            return;
+            return Progress::Made;
         };
-        let full = is_full(block);
-        let listing = Listing { incarnation: block.incarnation(), full };
-        // Whoever fills a block as it is made says both at once: a shard of the index is one object.
-        lane.hinted_full = full;
-        lane.listing = Listed::Sending;
+        let (full, incarnation, born) = (is_full(block), block.incarnation(), lane.born);
+        let index = Key::Index(IndexKey::of(key));
+        let Some(read) = self.read(Question::Object(index), born, waiter) else {
+            return Progress::Waits;
+        };
+        let listed = match &read {
+            Read::Object(object) => object.body.index(),
+            Read::Meta(_) | Read::Absent | Read::Objects => None,
+        };
+        let listed = listed.and_then(|index| index.blocks.get(&key.first)).copied();
+        let lost = listed.is_some_and(|listing| listing.incarnation != incarnation);
+        if lost && !self.may_rebuild(key) {
+            self.alarm(Alarm::BlockLost { block: key.clone() });
+            self.lose_block(key.clone());
+        }
+        let Some(lane) = self.lanes.get_mut(key) else { return Progress::Made };
+        if let Some(listing) = listed.filter(|_| !lost) {
+            lane.hinted_full = listing.full;
+            lane.listing = Listed::Yes;
+            self.hint(key);
+            return Progress::Made;
+        }
+        lane.waiters.insert(waiter.clone());
+        if !lost || self.may_rebuild(key) {
+            self.send_listing(key, Listing { incarnation, full });
+        }
+        Progress::Waits
+    }
+
+    fn send_listing(&mut self, key: &BlockKey, listing: Listing) {
+        if let Some(lane) = self.lanes.get_mut(key) {
+            // Whoever fills a block as it is made says both at once: a shard of the index is one object.
+            lane.hinted_full = listing.full;
+            lane.listing = Listed::Sending;
+        }
         let request = Request::List { index: IndexKey::of(key), first: key.first, listing };
         self.call(Purpose::List(key.clone()), request);
     }

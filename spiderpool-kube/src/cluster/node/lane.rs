@@ -23,6 +23,8 @@ pub(super) struct Lane {
     pub(super) waiters: BTreeSet<Waiter>,
     /// Whether the index is known to list the present incarnation.
     pub(super) listing: Listed,
+    /// The call by which the present incarnation was first seen, or made.
+    pub(super) born: CallId,
     pub(super) tries: u32,
     pub(super) retry_at: Option<u64>,
     /// What the index was last told about free slots.

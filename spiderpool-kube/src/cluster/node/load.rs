@@ -294,11 +294,7 @@ impl Node {
                 lane.waiters.insert(waiter.clone());
                 Progress::Waits
             }
-            Listed::No => {
-                lane.waiters.insert(waiter.clone());
-                self.list(key);
-                Progress::Waits
-            }
+            Listed::No => self.list(key, waiter),
         }
     }
 }

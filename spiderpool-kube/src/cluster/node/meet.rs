@@ -187,6 +187,9 @@ impl Node {
         } else if !same && lane.listing == Listed::Yes {
             lane.listing = Listed::No;
         }
+        if !same {
+            lane.born = call;
+        }
         lane.hinted_full = lane.hinted_full && is_full(&block);
         let (meta, listed) = (object.meta, body.listed);
         lane.known = Some(Known { block: Some(block), listed, meta, as_of: call, token });
@@ -289,6 +292,10 @@ impl Node {
         let Batch { members, block, token, .. } = batch;
         if let Some(lane) = self.lanes.get_mut(key) {
             lane.tries = 0;
+            let made = lane.known.as_ref().is_none_or(|known| known.block.is_none());
+            if made {
+                lane.born = call;
+            }
             lane.known = Some(Known { block: Some(block), listed, meta, as_of: call, token });
         }
         for Member { run, events, token } in members {

@@ -3,10 +3,10 @@
 //!
 //! Whoever sees it says so in the ledger, by compare-and-swap. Every node then writes back what it
 //! told its containers, and adds itself; when all ready nodes have, whoever notices ends it. A node
-//! that was away does the same for itself before it gives anything out: the ledger's epoch is above
-//! the one in its record.
+//! that was away does the same for itself before it gives anything out: the ledger's epoch is another
+//! than the one in its record.
 
-use super::lane::Flight;
+use super::lane::{Flight, Member};
 use super::read::{Question, Read};
 use super::run::ASSERTING;
 use super::{Entry, Node, Progress, Purpose, Waiter, is_over};
@@ -18,6 +18,7 @@ use spiderpool_core::event::{Ending, Event, Grant, Revision};
 use spiderpool_core::name::Name;
 use spiderpool_core::owner::{Holder, Owner, Stage};
 use spiderpool_core::slots::{Block, BlockKey, BlockSize};
+use spiderpool_core::transaction::Written;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// How often the ready nodes are asked for while a recovery lasts, in milliseconds.
@@ -67,7 +68,7 @@ impl Node {
         let (ledger, _) = self.definitions.ledger()?;
         match &ledger.recovery {
             Some(recovery) => Some(recovery.why.clone()),
-            None => (ledger.epoch > self.record.epoch())
+            None => (ledger.epoch != self.record.epoch())
                 .then(|| "this node was away during a recovery".to_owned()),
         }
     }
@@ -143,7 +144,7 @@ impl Node {
         if self.recovering.seen.is_some() {
             return self.announce(ledger, meta);
         }
-        if ledger_now.epoch > self.record.epoch() {
+        if ledger_now.epoch != self.record.epoch() {
             if self.assert(ledger_now.epoch) == Progress::Waits {
                 return;
             }
@@ -177,7 +178,8 @@ impl Node {
     fn announce(&mut self, was: Option<Ledger>, meta: Meta) {
         let Some((why, lost)) = self.recovering.seen.clone() else { return };
         let now = was.clone().unwrap_or_default();
-        let epoch = now.epoch.max(self.record.epoch()) + 1;
+        // The clock keeps apart two recoveries of which the store has forgotten the first.
+        let epoch = now.epoch.max(self.record.epoch()).max(self.moment.now_ms) + 1;
         let recovery = match now.recovery {
             Some(recovery) if lost.is_subset(&recovery.lost) => {
                 // It was said; until a read shows that, it stays to be said.
@@ -266,11 +268,18 @@ impl Node {
         }
     }
 
-    /// What was known of blocks is of another time.
+    /// What was known of blocks is of another time, and what was decided on it.
     fn forget_lanes(&mut self) {
-        for lane in self.lanes.values_mut() {
+        let mut void = Vec::new();
+        for (key, lane) in &mut self.lanes {
             if !matches!(lane.flight, Some(Flight::Writing { .. } | Flight::Resolving { .. })) {
                 lane.known = None;
+                void.extend(lane.pending.take().map(|batch| (key.clone(), batch)));
+            }
+        }
+        for (key, batch) in void {
+            for Member { run, events, .. } in batch.members {
+                self.written(run, &key, &events, Written::Conflict);
             }
         }
     }
