@@ -82,7 +82,7 @@ impl<M: Machine> World<'_, M> {
         if let Some((at, sandbox)) = sandbox.filter(|(_, sandbox)| sandbox.is_there()) {
             let told = self.truth.told.get(place);
             let told = told.is_some_and(|tells| tells.iter().any(|tell| tell.sandbox == at));
-            return told || self.is_retried(sandbox.pod);
+            return told || self.is_retried(sandbox.pod) || self.is_told_anew(at);
         }
         let rest = held.holder.owner.as_str().strip_prefix("identity/");
         let name = rest.and_then(|rest| rest.split_once('/')).map(|(_, name)| name);
@@ -91,6 +91,13 @@ impl<M: Machine> World<'_, M> {
         };
         let identity = EndpointKey { namespace: self.definitions.namespace.clone(), name };
         self.is_valid(&identity) && self.names_slot(&identity, place)
+    }
+
+    /// Whether the store and the node's record have both lost what a container was told, so that it was
+    /// told something else when its runtime asked again.
+    fn is_told_anew(&self, at: usize) -> bool {
+        let tells = self.truth.told.values().flatten();
+        tells.filter(|tell| tell.sandbox == at).any(|tell| tell.backing == Backing::Nothing)
     }
 
     /// A loss that nobody noticed since nobody wanted anything there has harmed nobody yet.

@@ -29,6 +29,9 @@ use std::collections::{BTreeMap, BTreeSet};
 /// How long after the server is back a restore has to be noticed, in milliseconds.
 const NOTICED_WITHIN_MS: u64 = 30_000;
 
+/// How many reads, one after the other, whoever has looked at the ledger may still wait for.
+const ROUNDS: u64 = 4;
+
 /// The most events that one write can carry: a few for each slot.
 const EVENTS_MAX: u64 = 1_000;
 
@@ -103,7 +106,7 @@ impl Truth {
     const fn is_blind(&self, now: u64) -> bool {
         match (self.loss, self.noticed_at) {
             (Some(loss), None) => now <= loss.until,
-            (Some(_), Some(at)) => now <= at + LATENCY_MAX_MS,
+            (Some(_), Some(at)) => now <= at + ROUNDS * LATENCY_MAX_MS,
             (None, _) => false,
         }
     }

@@ -11,7 +11,7 @@ use super::read::{Question, Read};
 use super::run::ASSERTING;
 use super::{Entry, Node, Progress, Purpose, Waiter, is_over};
 use crate::cluster::object::{Body, Key, Ledger, Meta, Recovery};
-use crate::cluster::port::{Alarm, CallId, Outcome, Output, Request};
+use crate::cluster::port::{Alarm, CallId, Fault, Outcome, Output, Request};
 use crate::cluster::record::Told;
 use spiderpool_core::command::Place;
 use spiderpool_core::event::{Ending, Event, Grant, Revision};
@@ -219,6 +219,7 @@ impl Node {
             _ => {
                 self.recovering.asserting = Some((epoch, self.counter));
                 self.forget_lanes();
+                self.forget_answers();
                 self.counter
             }
         };
@@ -265,6 +266,16 @@ impl Node {
     fn wait_for_lane(&mut self, key: &BlockKey) {
         if let Some(lane) = self.lanes.get_mut(key) {
             lane.waiters.insert(Waiter::Recovery);
+        }
+    }
+
+    /// What runs were given and nobody was told yet may be lost, and nobody writes it back.
+    fn forget_answers(&mut self) {
+        let why = self.recovery_reason().unwrap_or_default();
+        let held = self.runs.iter().filter(|(_, run)| run.answer.is_some());
+        let held: Vec<_> = held.map(|(id, _)| *id).collect();
+        for id in held {
+            self.abort(id, Fault::Recovering { why: why.clone() });
         }
     }
 
