@@ -17,7 +17,7 @@ use spiderpool_core::name::Name;
 use spiderpool_kube::cluster::node::Setup;
 use spiderpool_kube::cluster::object::{Key, Object};
 use spiderpool_kube::cluster::port::{Alarm, AskId, CallId, Change, Input, Outcome, Output};
-use spiderpool_kube::cluster::record::{Identity, Record};
+use spiderpool_kube::cluster::record::{Entry, Identity, Record};
 use std::collections::BTreeMap;
 
 /// How long a node that was cut off or is down counts as ready, in milliseconds.
@@ -150,7 +150,7 @@ impl<M> Host<M> {
         (EPOCH_MS + now).saturating_add_signed(self.clock)
     }
 
-    fn take_note(&mut self, entry: &spiderpool_kube::cluster::record::Entry) {
+    fn take_note(&mut self, entry: &Entry) {
         let identity = &self.identity;
         let disk = self.disk.get_or_insert_with(|| Record::new(identity.clone()));
         self.notes += 1;
@@ -161,12 +161,9 @@ impl<M> Host<M> {
     }
 
     /// The record that a new process may use: another's is thrown away.
-    fn own_record(&mut self, bug: Option<Bug>) -> Option<Record> {
+    fn own_record(&mut self) -> Option<Record> {
         let identity = &self.identity;
         self.disk = self.disk.take().filter(|record| record.belongs_to(identity));
-        if bug == Some(Bug::RecordForgotten) {
-            return Some(self.disk.clone().unwrap_or_else(|| Record::new(identity.clone())));
-        }
         self.disk.clone()
     }
 }
@@ -181,14 +178,13 @@ impl<M: Machine> World<'_, M> {
     /// An agent's process begins.
     pub(crate) fn start(&mut self, at: usize) {
         let Some(moment) = self.moment(at) else { return };
-        let bug = self.bug;
         let Some(host) = self.hosts.get_mut(at) else { return };
         if !host.is_on() || host.machine.is_some() {
             return;
         }
         host.life += 1;
         host.tick_at = None;
-        let record = host.own_record(bug);
+        let record = host.own_record();
         let setup = Setup { node: host.node.clone(), record, identity: host.identity.clone() };
         let (machine, outputs) = M::start(setup, moment);
         host.machine = Some(machine);

@@ -7,7 +7,6 @@
 use crate::agent::Kill;
 use crate::machine::Machine;
 use crate::runtime::Life;
-use crate::saboteur::Bug;
 use crate::schedule::{Action, Edit, Fault};
 use crate::truth::block_of;
 use crate::world::{Happening, World};
@@ -347,7 +346,7 @@ impl<M: Machine> World<'_, M> {
                 }
             }
             Fault::Copy => self.copy = Some(self.server.clone()),
-            Fault::Restore { away_ms } => self.restore(away_ms),
+            Fault::Restore { away_ms, bumps } => self.restore(away_ms, bumps),
             Fault::DeleteBlock { block } => self.delete_block(block),
         }
     }
@@ -396,9 +395,9 @@ impl<M: Machine> World<'_, M> {
         }
     }
 
-    fn restore(&mut self, away_ms: u64) {
+    fn restore(&mut self, away_ms: u64, bumps: bool) {
         let Some(copy) = self.copy.take() else { return };
-        self.server.restore(&copy, self.bug == Some(Bug::RestoreHidden));
+        self.server.restore(&copy, bumps);
         self.go_away(away_ms);
         self.lost(true);
         // Definitions are kept outside of the cluster, and applied again.

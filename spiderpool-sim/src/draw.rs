@@ -308,7 +308,8 @@ impl Draw<'_> {
             self.at(copy, Action::Break(Fault::Copy));
             let back = copy + self.chance.between(100, SPAN_MS / 2 - 100);
             let away_ms = self.chance.between(500, 5_000);
-            self.at(back, Action::Break(Fault::Restore { away_ms }));
+            let bumps = self.chance.one_in(3);
+            self.at(back, Action::Break(Fault::Restore { away_ms, bumps }));
         }
         if losses && self.chance.one_in(4) {
             let (at, block) = (self.some_time(), self.chance.next());

@@ -90,7 +90,10 @@ impl<M: Machine> World<'_, M> {
             return sandbox.is_some_and(|(_, sandbox)| self.is_retried(sandbox.pod));
         };
         let identity = EndpointKey { namespace: self.definitions.namespace.clone(), name };
-        self.is_valid(&identity) && self.names_slot(&identity, place)
+        // Its pod may be tried again and again, and have it for a moment each time.
+        let mut pods = self.pods.iter().enumerate().filter(|(_, pod)| pod.key == identity);
+        self.is_valid(&identity)
+            && (self.names_slot(&identity, place) || pods.any(|(at, _)| self.is_retried(at)))
     }
 
     /// Whether the store and the node's record have both lost what a container was told, so that it was
@@ -194,7 +197,7 @@ impl<M: Machine> World<'_, M> {
         pod.and_then(|pod| self.hosts.get(pod.host)).is_some_and(|host| host.forgetful)
     }
 
-    fn unserved(&self) -> Option<String> {
+    pub(crate) fn unserved(&self) -> Option<String> {
         let view = self.view();
         for pod in &self.pods {
             let on = self.hosts.get(pod.host).is_some_and(|host| !host.demolished);

@@ -31,7 +31,7 @@ const RUNTIME_WAITS_MS: u64 = 20_000;
 const BACKOFF_MAX_MS: u64 = 10_000;
 
 /// The same when faults have ceased: who waits for an address that nobody gives back costs less.
-const CALM_BACKOFF_MAX_MS: u64 = 60_000;
+pub(crate) const CALM_BACKOFF_MAX_MS: u64 = 60_000;
 
 /// What becomes of a pod.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

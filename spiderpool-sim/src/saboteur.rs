@@ -28,10 +28,6 @@ pub enum Bug {
     OneLook,
     /// The index answers that no block was ever made.
     AbsentIsEmpty,
-    /// A restored store goes on counting where it was.
-    RestoreHidden,
-    /// A lost record is taken for an empty one.
-    RecordForgotten,
     /// DEL acts on the pod's present container, whichever it was sent for.
     ContainerIgnored,
     /// A read of an endpoint is answered from what was seen first.
@@ -46,7 +42,7 @@ pub enum Bug {
 
 impl Bug {
     /// Every bug, with its name on the command line.
-    pub const ALL: [(&'static str, Self); 16] = [
+    pub const ALL: [(&'static str, Self); 14] = [
         ("revision-dropped", Self::RevisionDropped),
         ("proof-from-cache", Self::ProofFromCache),
         ("lost-is-conflict", Self::LostIsConflict),
@@ -56,8 +52,6 @@ impl Bug {
         ("generation-dropped", Self::GenerationDropped),
         ("one-look", Self::OneLook),
         ("absent-is-empty", Self::AbsentIsEmpty),
-        ("restore-hidden", Self::RestoreHidden),
-        ("record-forgotten", Self::RecordForgotten),
         ("container-ignored", Self::ContainerIgnored),
         ("endpoint-from-cache", Self::EndpointFromCache),
         ("endpoint-conflict-hidden", Self::EndpointConflictHidden),

@@ -268,6 +268,8 @@ pub enum Fault {
     Restore {
         /// For how many milliseconds.
         away_ms: u64,
+        /// Whether its revisions go on where they were.
+        bumps: bool,
     },
     /// A block is deleted by hand, past its finalizer.
     DeleteBlock {

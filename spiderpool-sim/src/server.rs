@@ -169,10 +169,11 @@ impl Server {
         Some(object)
     }
 
-    /// Goes back to what a copy holds; with `hidden` the counter goes on.
-    pub fn restore(&mut self, copy: &Self, hidden: bool) {
+    /// Goes back to what a copy holds; with `bumps` the counter goes on where it was, as by `etcdutl snapshot restore
+    /// --bump-revision`.
+    pub fn restore(&mut self, copy: &Self, bumps: bool) {
         self.objects.clone_from(&copy.objects);
-        if !hidden {
+        if !bumps {
             self.revision = copy.revision;
         }
     }

@@ -282,6 +282,11 @@ impl<M: Machine> World<'_, M> {
         if !valid {
             return;
         }
+        // An agent asks the API server whether the pod is there; here nobody did.
+        if pod.forced {
+            self.truth.identities.remove(&key);
+            return;
+        }
         if let Some(before) = self.truth.identities.insert(key.clone(), place.clone())
             && before != *place
         {

@@ -14,7 +14,7 @@ use crate::chance::{Chance, mix};
 use crate::control::Definitions;
 use crate::leader::Leader;
 use crate::machine::Machine;
-use crate::runtime::{Pod, Sandbox, StatefulSet};
+use crate::runtime::{CALM_BACKOFF_MAX_MS, Pod, Sandbox, StatefulSet};
 use crate::saboteur::Bug;
 use crate::schedule::Schedule;
 use crate::server::Server;
@@ -189,8 +189,20 @@ impl<'s, M: Machine> World<'s, M> {
     /// Runs to the end, or to the first thing that is wrong.
     pub fn run(&mut self) {
         let end = self.schedule.calm_ms + self.schedule.quiet_ms;
+        self.run_until(end);
+        // What came free a moment ago is found when those who wait ask again.
+        if self.truth.is_sound() && self.unserved().is_some() {
+            self.run_until(end + 2 * CALM_BACKOFF_MAX_MS);
+        }
+        if self.truth.is_sound() {
+            self.finish();
+        }
+    }
+
+    fn run_until(&mut self, end: u64) {
         while let Some(Reverse(entry)) = self.queue.pop() {
             if entry.at > end || !self.truth.is_sound() {
+                self.queue.push(Reverse(entry));
                 break;
             }
             self.now = entry.at;
@@ -210,7 +222,6 @@ impl<'s, M: Machine> World<'s, M> {
         }
         if self.truth.is_sound() {
             self.now = end;
-            self.finish();
         }
     }
 

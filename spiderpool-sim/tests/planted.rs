@@ -68,11 +68,6 @@ fn an_absent_block_taken_for_an_empty_one_is_found() {
 }
 
 #[test]
-fn a_hidden_restore_is_found() {
-    check(Bug::RestoreHidden, true, 300, &["is told to", "lives by", "leaked"]);
-}
-
-#[test]
 fn a_del_that_ignores_its_container_is_found() {
     check(Bug::ContainerIgnored, false, 20, &["is taken from the live"]);
 }

@@ -13,7 +13,7 @@ mod world;
 
 use spiderpool_core::command::Answer;
 use spiderpool_kube::cluster::object::Key;
-use spiderpool_kube::cluster::port::{Input, Request};
+use spiderpool_kube::cluster::port::{Change, Input, Request};
 use std::collections::BTreeSet;
 use world::{Reply, World, name, word};
 
@@ -303,6 +303,35 @@ fn a_restored_store_gives_nothing_that_is_held() {
     let after = world.add(1, "after", "c-after2");
     world.run();
     assert!(!told.contains(&world.address(1, after)));
+}
+
+#[test]
+fn a_node_whose_watch_goes_on_looks_whether_its_grants_stand() {
+    for bumps in [false, true] {
+        let mut world = World::new(2, "10.6.0.10-10.6.0.29");
+        world.add(0, "early", "c0");
+        world.run();
+        let backup = world.server.clone();
+        let late = world.add(1, "late", "c1");
+        world.run();
+        let (address, revision) = (world.address(1, late), world.server.revision);
+        assert!(world.held().contains_key(&address));
+        world.input(1, Input::Changed(Change::Resumed));
+        world.run();
+        assert!(world.agents[1].alarms.is_empty(), "nothing is wrong yet");
+
+        world.server = backup;
+        if bumps {
+            // As `etcdutl snapshot restore --bump-revision` does.
+            world.server.revision = revision + 1_000;
+        }
+        assert!(!world.held().contains_key(&address));
+        world.input(1, Input::Changed(Change::Resumed));
+        world.run();
+        assert_eq!(world.held().get(&address).map(String::as_str), Some("pod/late"));
+        let alarm = format!("{:?}", world.agents[1].alarms);
+        assert!(alarm.contains("WentBack"), "{alarm}");
+    }
 }
 
 #[test]

@@ -7,7 +7,7 @@ use super::read::{Question, Read};
 use super::run::{Progress, Run, RunId};
 use super::{Node, Waiter};
 use crate::cluster::object::{Index, IndexKey, Key};
-use spiderpool_core::event::ObjectKey;
+use spiderpool_core::event::{Event, ObjectKey};
 use spiderpool_core::name::Name;
 use spiderpool_core::owner::Owner;
 use spiderpool_core::slots::BlockKey;
@@ -283,6 +283,42 @@ impl Node {
             Some(_) => {}
         }
         Progress::Made
+    }
+
+    /// An identity is about to be given another address than it has: only a definition that holds now takes
+    /// the first away, so its pool is read once more. `Some(false)` when it says something else than was
+    /// known; `None` while it is read.
+    pub(super) fn verify_left(
+        &mut self,
+        id: RunId,
+        run: &mut Run,
+        (key, events): (&BlockKey, &[Event]),
+    ) -> Option<bool> {
+        let mut pools = BTreeSet::new();
+        for event in events {
+            let Event::Granted { grant, .. } = event else { continue };
+            if !grant.holder.owner.is_static() {
+                continue;
+            }
+            let Ok(held) = run.transaction.view().held_by(&grant.holder.owner) else { continue };
+            let same = held.iter().filter(|found| {
+                let placement = found.allocation.placement;
+                placement.attachment == grant.placement.attachment && found.key.family == key.family
+            });
+            pools.extend(same.map(|found| found.allocation.placement.pool.clone()));
+        }
+        let mut holds = true;
+        for pool in pools.difference(&run.left.clone()) {
+            let object = ObjectKey::Pool(pool.clone());
+            let before = run.transaction.view().revision(&object);
+            let since = *run.since.get_or_insert(self.counter);
+            if self.verify_pool(id, run, pool, since) == Progress::Waits {
+                return None;
+            }
+            run.left.insert(pool.clone());
+            holds &= run.transaction.view().revision(&object) == before;
+        }
+        Some(holds)
     }
 
     /// Whether the index lists a block; if not, it is told to.

@@ -174,10 +174,12 @@ impl Node {
         let token = self.count();
         let Some(lane) = self.lanes.get_mut(key) else { return Ok(()) };
         let before = lane.known.as_ref().and_then(|known| known.block.as_ref().map(|b| (known, b)));
+        // A recovery, which may make a block anew, forgets what was known.
         let back = before.is_some_and(|(known, was)| {
             object.meta.revision < known.meta.revision
                 || (object.meta.revision == known.meta.revision && *was != block)
-                || (was.incarnation() == block.incarnation() && block.commits() < was.commits())
+                || was.incarnation() != block.incarnation()
+                || block.commits() < was.commits()
         });
         lane.tries = 0;
         lane.suspect = false;

@@ -219,7 +219,7 @@ impl Node {
             _ => {
                 self.recovering.asserting = Some((epoch, self.counter));
                 self.forget_lanes();
-                self.forget_answers();
+                self.forget_grants();
                 self.counter
             }
         };
@@ -270,12 +270,13 @@ impl Node {
     }
 
     /// What runs were given and nobody was told yet may be lost, and nobody writes it back.
-    fn forget_answers(&mut self) {
+    fn forget_grants(&mut self) {
         let why = self.recovery_reason().unwrap_or_default();
-        let held = self.runs.iter().filter(|(_, run)| run.answer.is_some());
-        let held: Vec<_> = held.map(|(id, _)| *id).collect();
-        for id in held {
-            self.abort(id, Fault::Recovering { why: why.clone() });
+        for (id, run) in self.runs.iter_mut().filter(|(_, run)| !run.undoing) {
+            if run.answer.is_some() || !run.granted.is_empty() {
+                run.stopped = Some(Fault::Recovering { why: why.clone() });
+                self.ready.push_back(Waiter::Run(*id));
+            }
         }
     }
 

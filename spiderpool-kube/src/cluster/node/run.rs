@@ -15,7 +15,7 @@ use spiderpool_core::name::Name;
 use spiderpool_core::refusal::{AllocateRefusal, Refusal};
 use spiderpool_core::slots::BlockKey;
 use spiderpool_core::transaction::{Failure, Step, Transaction, Written};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// A run; they are in the order in which they were asked.
 pub(super) type RunId = u64;
@@ -59,6 +59,8 @@ pub(super) struct Run {
     pub(super) stopped: Option<Fault>,
     /// Whether it only takes back what a run was given that came to nothing.
     pub(super) undoing: bool,
+    /// Pools that its identity leaves, and which were read once more.
+    pub(super) left: BTreeSet<Name>,
     /// Whether it began again since a recovery was writing back what it lets go.
     pub(super) again: bool,
 }
@@ -85,6 +87,7 @@ impl Run {
             answer: None,
             stopped: None,
             undoing: false,
+            left: BTreeSet::new(),
             again: false,
         }
     }
@@ -139,6 +142,10 @@ impl Node {
             return;
         }
         loop {
+            if let Some(fault) = run.stopped.take() {
+                self.take_back(id, run, fault);
+                return;
+            }
             if run.is_abandoned() {
                 self.take_back(id, run, Fault::Late);
                 return;
@@ -159,11 +166,7 @@ impl Node {
                     }
                 },
             };
-            if let Some(fault) = run.stopped.take() {
-                self.take_back(id, run, fault);
-                return;
-            }
-            if progress == Progress::Waits {
+            if progress == Progress::Waits && run.stopped.is_none() {
                 self.runs.insert(id, run);
                 return;
             }
@@ -182,6 +185,14 @@ impl Node {
         let Write { object, base, events } = write;
         match object {
             ObjectKey::Block(key) => {
+                match self.verify_left(id, run, (&key, &events)) {
+                    None => return Progress::Waits,
+                    Some(true) => {}
+                    Some(false) => {
+                        run.restart(self.moment);
+                        return Progress::Made;
+                    }
+                }
                 if self.point_before(id, run, (&key, &events)) == Progress::Waits {
                     return Progress::Waits;
                 }
@@ -239,11 +250,9 @@ impl Node {
     /// Whether a recovery has sent, or is about to send, an address of a container that is let go.
     fn is_written_back(&self, command: &Command) -> bool {
         let Command::Release(release) = command else { return false };
-        let of_container = |event: &Event| match event {
-            Event::Granted { grant, .. } | Event::Adopted { grant, .. } => {
-                grant.holder.container.as_ref() == Some(&release.container)
-            }
-            _ => false,
+        let of_container = |event: &Event| {
+            matches!(event, Event::Granted { grant, .. } | Event::Adopted { grant, .. }
+                if grant.holder.container.as_ref() == Some(&release.container))
         };
         let members = self.lanes.values().flat_map(super::lane::Lane::members);
         members
