@@ -48,6 +48,8 @@ pub(super) trait Protocol: Send + 'static {
     fn step(&mut self, moment: Moment, input: Input) -> Vec<Output>;
     /// When a tick is due at the latest.
     fn wake_at(&self) -> Option<u64>;
+    /// Why no address is given out at present, if that is so.
+    fn closed(&self) -> Option<String>;
 }
 
 impl Protocol for Node {
@@ -57,6 +59,10 @@ impl Protocol for Node {
 
     fn wake_at(&self) -> Option<u64> {
         Self::wake_at(self)
+    }
+
+    fn closed(&self) -> Option<String> {
+        Self::closed(self)
     }
 }
 
@@ -70,6 +76,7 @@ pub(super) struct Parts<P> {
     pub asks: mpsc::Receiver<Asked>,
     pub told: mpsc::Receiver<Told>,
     pub stop: watch::Receiver<bool>,
+    pub closed: watch::Sender<Option<Arc<str>>>,
     pub notices: broadcast::Sender<Notice>,
     pub calls_max: usize,
 }
@@ -134,6 +141,7 @@ impl<P: Protocol> Driver<P> {
     pub(super) async fn run(mut self) -> Result<(), TaskFault> {
         loop {
             self.pass();
+            self.tell_closed();
             if self.has_ended() {
                 return Ok(());
             }
@@ -210,6 +218,17 @@ impl<P: Protocol> Driver<P> {
             // The watches only end when this loop does.
             None => self.drain = self.drain.or(Some(Instant::now())),
         }
+    }
+
+    /// Whoever wants to know is told when addresses are not given out any more, or again.
+    fn tell_closed(&self) {
+        let stuck = || self.parts.recorder.stuck_reason();
+        let why = self.parts.protocol.closed().map(Arc::from).or_else(stuck);
+        self.parts.closed.send_if_modified(|told| {
+            let changes = *told != why;
+            *told = why;
+            changes
+        });
     }
 
     fn step(&mut self, input: Input) {

@@ -32,6 +32,7 @@ pub struct Handle {
     pub(super) asks: mpsc::Sender<Asked>,
     pub(super) clock: Arc<Clock>,
     pub(super) stuck: watch::Receiver<Option<Arc<str>>>,
+    pub(super) closed: watch::Receiver<Option<Arc<str>>>,
 }
 
 impl Handle {
@@ -57,6 +58,14 @@ impl Handle {
         // A driver that has ended took nothing in; one that ends now leaves open what it did.
         self.asks.send(Asked { ask, teller }).await.map_err(|_| Fault::NotReady)?;
         answer.await.unwrap_or(Err(Fault::Late))
+    }
+
+    /// Why no address is given out at present, as it changes; `None` when all is well. The store may have
+    /// gone back in time, the local record may not be writable, or the pools are not known yet. What is
+    /// asked meanwhile is answered with a fault that says the same.
+    #[must_use]
+    pub fn closed(&self) -> watch::Receiver<Option<Arc<str>>> {
+        self.closed.clone()
     }
 
     /// The API server's time in milliseconds since the Unix epoch: what deadlines are counted in.

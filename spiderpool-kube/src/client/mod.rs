@@ -196,10 +196,26 @@ async fn start_with<P: Protocol>(
         // It ends when the driver no longer listens.
         drop(tokio::spawn(watch.run()));
     }
-    let handle = Handle { asks: asks_to, clock: Arc::clone(&clock), stuck: recorder.stuck() };
-    let (calls_max, stopped) = (settings.calls_max.max(1), stop.subscribe());
-    let parts =
-        Parts { protocol, server, clock, recorder, asks, told, stop: stopped, notices, calls_max };
+    let closed = tokio::sync::watch::Sender::new(protocol.closed().map(Arc::from));
+    let handle = Handle {
+        asks: asks_to,
+        clock: Arc::clone(&clock),
+        stuck: recorder.stuck(),
+        closed: closed.subscribe(),
+    };
+    let (calls_max, stop_heard) = (settings.calls_max.max(1), stop.subscribe());
+    let parts = Parts {
+        protocol,
+        server,
+        clock,
+        recorder,
+        asks,
+        told,
+        stop: stop_heard,
+        closed,
+        notices,
+        calls_max,
+    };
     let driver = tokio::spawn(Driver::new(parts, first).run());
     Ok((handle, Task { driver, stop }))
 }

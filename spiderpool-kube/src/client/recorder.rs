@@ -53,6 +53,11 @@ impl Recorder {
         self.stuck.subscribe()
     }
 
+    /// Why the record cannot be written, if that is so.
+    pub(super) fn stuck_reason(&self) -> Option<Arc<str>> {
+        self.stuck.borrow().clone()
+    }
+
     /// Begins to write a batch; only when none is on its way.
     pub(super) fn begin(&mut self, entries: Vec<Entry>) {
         self.writing = self.idle.take().map(|journal| write(Batch { journal, entries }));

@@ -192,6 +192,19 @@ impl Node {
         deadlines.chain(pauses).min()
     }
 
+    /// Why no address is given out at present, if that is so.
+    #[must_use]
+    pub fn closed(&self) -> Option<String> {
+        if !self.definitions.is_synced() {
+            return Some("the pools have not been listed yet".to_owned());
+        }
+        if self.rebuilding.is_some() {
+            return Some("the local record was lost, and is being made anew".to_owned());
+        }
+        self.recovery_reason()
+            .map(|why| format!("the cluster's records are being recovered: {why}"))
+    }
+
     /// Its local record.
     #[must_use]
     pub const fn record(&self) -> &Record {

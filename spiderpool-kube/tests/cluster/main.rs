@@ -12,7 +12,7 @@ mod server;
 mod world;
 
 use spiderpool_core::command::Answer;
-use spiderpool_kube::cluster::object::Key;
+use spiderpool_kube::cluster::object::{Body, Key};
 use spiderpool_kube::cluster::port::{Change, Input, Request};
 use std::collections::BTreeSet;
 use world::{Reply, World, name, word};
@@ -303,6 +303,39 @@ fn a_restored_store_gives_nothing_that_is_held() {
     let after = world.add(1, "after", "c-after2");
     world.run();
     assert!(!told.contains(&world.address(1, after)));
+}
+
+#[test]
+fn a_pool_that_cannot_be_read_says_why_and_loses_nobody() {
+    let mut world = World::new(2, "10.6.0.10-10.6.0.29");
+    let id = world.add(0, "default/web-0", "c1");
+    world.run();
+    let address = world.address(0, id);
+    world.del(0, "c1");
+    let why = "format 9 is newer than this version knows".to_owned();
+    world.replace_pool(Body::Unreadable { why });
+    for (pod, container) in [("a", "c2"), ("default/web-0", "c3")] {
+        let refused = world.add(1, pod, container);
+        world.run();
+        let fault = world.fault(1, refused);
+        assert!(fault.contains("pool blue cannot be used: format 9 is newer"), "{fault}");
+    }
+    assert_eq!(world.held().into_keys().collect::<Vec<_>>(), [address]);
+}
+
+#[test]
+fn a_pool_against_its_subnet_gives_nothing_more() {
+    let mut world = World::new(1, "10.6.0.10-10.6.0.29");
+    let id = world.add(0, "default/web-0", "c1");
+    world.run();
+    let address = world.address(0, id);
+    world.define_subnet("10.6.0.20");
+    let refused = world.add(0, "a", "c2");
+    let again = world.add(0, "default/web-0", "c1");
+    world.run();
+    let fault = world.fault(0, refused);
+    assert!(fault.contains("pool blue cannot be used") && fault.contains("10.6.0.20"), "{fault}");
+    assert_eq!(world.address(0, again), address);
 }
 
 #[test]

@@ -2,7 +2,9 @@
 
 use crate::server::Server;
 use spiderpool_core::command::{Allocated, Answer, Command, Release};
-use spiderpool_core::definition::{Pool, PoolDraft, Reservation, ReservationDraft};
+use spiderpool_core::definition::{
+    Pool, PoolDraft, Reservation, ReservationDraft, Subnet, SubnetDraft,
+};
 use spiderpool_core::moment::Moment;
 use spiderpool_core::name::Name;
 use spiderpool_core::owner::{Holder, Owner};
@@ -133,6 +135,29 @@ impl World {
 
     pub(crate) fn define(&mut self, ips: &str) {
         let object = self.define_silently(ips);
+        self.tell(&object);
+    }
+
+    /// Makes the pool `blue` something else, and tells everybody.
+    pub(crate) fn replace_pool(&mut self, body: Body) {
+        let object = self.server.put(Key::Pool(name("blue")), body);
+        self.tell(&object);
+    }
+
+    /// Defines a subnet of the pool's prefix with a gateway.
+    pub(crate) fn define_subnet(&mut self, gateway: &str) {
+        let draft = SubnetDraft {
+            name: "blue-net".into(),
+            prefix: "10.6.0.0/16".into(),
+            gateway: Some(gateway.into()),
+            ..SubnetDraft::default()
+        };
+        let subnet = Arc::new(Subnet::try_from(draft).unwrap());
+        let object = self.server.put(Key::Subnet(name("blue-net")), Body::Subnet(subnet));
+        self.tell(&object);
+    }
+
+    fn tell(&mut self, object: &Object) {
         for at in 0..self.agents.len() {
             self.input(at, Input::Changed(Change::Seen(Box::new(object.clone()))));
         }

@@ -10,7 +10,7 @@ use crate::log::chain;
 use crate::run::Parts;
 use crate::store::cluster::ClusterStore;
 use kube::Config;
-use spiderpool_kube::client::{self, Notice, Settings, Task};
+use spiderpool_kube::client::{self, Handle, Notice, Settings, Task};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::broadcast::{self, error::RecvError};
@@ -47,9 +47,18 @@ async fn drive(
     notices: broadcast::Sender<Notice>,
     (health, store): (Arc<Health>, Arc<ClusterStore>),
 ) {
-    let mut task = begin(config, settings, notices, &health, &store).await;
-    health.set(Part::Store, Ok(()));
-    let ended = task.wait().await;
+    let (handle, mut task) = begin(config, settings, notices, &health).await;
+    let mut closed = handle.closed();
+    store.begin(handle);
+    let ended = loop {
+        let why = closed.borrow_and_update().clone();
+        let why = why.map(|why| format!("no address is given out: {why}"));
+        health.set(Part::Store, why.map_or(Ok(()), Err));
+        tokio::select! {
+            ended = task.wait() => break ended,
+            Ok(()) = closed.changed() => {}
+        }
+    };
     let why = ended.map_or_else(|fault| chain(&fault), |()| "it has ended".to_owned());
     health.set(Part::Store, Err(format!("the store's driver is gone ({why}); restart the agent")));
 }
@@ -59,14 +68,10 @@ async fn begin(
     settings: Settings,
     notices: broadcast::Sender<Notice>,
     health: &Health,
-    store: &ClusterStore,
-) -> Task {
+) -> (Handle, Task) {
     loop {
         match client::start(config.clone(), settings.clone(), notices.clone()).await {
-            Ok((handle, task)) => {
-                store.begin(handle);
-                return task;
-            }
+            Ok(begun) => return begun,
             Err(fault) => health.set(Part::Store, Err(chain(&fault))),
         }
         tokio::time::sleep(PAUSE).await;

@@ -60,6 +60,7 @@ struct Script {
     on_reply: Option<Arc<OnReply>>,
     told: Arc<Mutex<Vec<(Moment, Input)>>>,
     wake_at: Arc<Mutex<Option<u64>>>,
+    closed: Arc<Mutex<Option<String>>>,
 }
 
 type OnAsk = dyn Fn(AskId, &Ask) -> Vec<Output> + Send + Sync;
@@ -80,6 +81,10 @@ impl Protocol for Script {
 
     fn wake_at(&self) -> Option<u64> {
         *self.wake_at.lock().unwrap()
+    }
+
+    fn closed(&self) -> Option<String> {
+        self.closed.lock().unwrap().clone()
     }
 }
 
@@ -534,6 +539,23 @@ async fn a_dropped_asker_cancels_nothing() {
     let ask = lab.ask(1);
     assert!(tokio::time::timeout(Duration::ZERO, ask).await.is_err());
     until("the calls", || lab.script.replies().len() >= 2).await;
+}
+
+#[tokio::test]
+async fn that_nothing_is_given_out_is_told_as_it_changes() {
+    let script = Script::asked(|id, _| vec![done(id)]);
+    *script.closed.lock().unwrap() = Some("not listed yet".to_owned());
+    let lab = Lab::start(Double::new(), script).await;
+    let mut closed = lab.handle.closed();
+    assert_eq!(closed.borrow_and_update().as_deref(), Some("not listed yet"));
+    for why in [None, Some("a recovery"), None] {
+        *lab.script.closed.lock().unwrap() = why.map(str::to_owned);
+        lab.ask(1).await.unwrap();
+        until("the change", || closed.has_changed().unwrap()).await;
+        assert_eq!(closed.borrow_and_update().as_deref(), why);
+        lab.ask(1).await.unwrap();
+        assert!(!closed.has_changed().unwrap(), "it is told once");
+    }
 }
 
 #[tokio::test]

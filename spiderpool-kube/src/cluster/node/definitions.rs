@@ -6,7 +6,7 @@
 use crate::cluster::object::{Body, Key, Ledger, Meta, Object};
 use crate::cluster::port::CallId;
 use crate::cluster::wire;
-use spiderpool_core::definition::{Pool, Reservation, Subnet};
+use spiderpool_core::definition::{BadDefinition, Pool, PoolDraft, Reservation, Subnet};
 use spiderpool_core::event::{ObjectKey, Revision};
 use spiderpool_core::name::Name;
 use spiderpool_core::view::View;
@@ -177,14 +177,34 @@ impl Definitions {
         view.know_pool(name);
     }
 
-    /// A pool with what it takes from its subnet, where there is one of the same prefix.
+    /// Why a pool that there is gives nothing out, if that is so: it cannot be read, or it and its subnet
+    /// contradict each other.
+    pub(super) fn why_not(&self, name: &Name) -> Option<String> {
+        if let Some((why, _)) = self.unreadable.get(&Key::Pool(name.clone())) {
+            return Some(why.clone());
+        }
+        let (pool, _) = self.pools.get(name)?;
+        self.inherit(pool).err().map(|bad| bad.to_string())
+    }
+
+    /// A pool with what it takes from its subnet. One that contradicts its subnet keeps what it has given
+    /// out, and gives nothing more.
     fn inherited(&self, pool: &Arc<Pool>) -> Arc<Pool> {
+        self.inherit(pool).unwrap_or_else(|_| {
+            let draft = PoolDraft { disabled: true, ..PoolDraft::from(Pool::clone(pool)) };
+            Pool::try_from(draft).map_or_else(|_| Arc::clone(pool), Arc::new)
+        })
+    }
+
+    /// A pool with what it takes from its subnet, where there is one of the same prefix.
+    fn inherit(&self, pool: &Arc<Pool>) -> Result<Arc<Pool>, BadDefinition> {
         let same = |subnet: &&Arc<Subnet>| {
             subnet.prefix() == pool.prefix() && subnet.space() == pool.space()
         };
-        let subnet = self.subnets.values().map(|(subnet, _)| subnet).find(same);
-        let inherited = subnet.and_then(|subnet| wire::inherit(pool, subnet).ok());
-        inherited.map_or_else(|| Arc::clone(pool), Arc::new)
+        match self.subnets.values().map(|(subnet, _)| subnet).find(same) {
+            Some(subnet) => wire::inherit(pool, subnet).map(Arc::new),
+            None => Ok(Arc::clone(pool)),
+        }
     }
 
     fn load_reservations(&self, view: &mut View) {

@@ -316,6 +316,8 @@ impl Node {
                 return None;
             }
             run.left.insert(pool.clone());
+            // It is not gone if nobody can say what it says.
+            run.stopped = run.stopped.take().or_else(|| self.unusable(pool));
             holds &= run.transaction.view().revision(&object) == before;
         }
         Some(holds)

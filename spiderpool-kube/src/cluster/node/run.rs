@@ -6,13 +6,13 @@
 
 use super::endpoint::Pointed;
 use super::{Node, Waiter};
-use crate::cluster::object::EndpointFacts;
+use crate::cluster::object::{EndpointFacts, Key};
 use crate::cluster::port::{AskId, CallId, Fault};
 use spiderpool_core::command::{Answer, Claim, Command, Place, Reclaim};
 use spiderpool_core::event::{Ending, Event, ObjectKey, Write};
 use spiderpool_core::moment::Moment;
 use spiderpool_core::name::Name;
-use spiderpool_core::refusal::{AllocateRefusal, Refusal};
+use spiderpool_core::refusal::{AllocateRefusal, Refusal, Verdict};
 use spiderpool_core::slots::BlockKey;
 use spiderpool_core::transaction::{Failure, Step, Transaction, Written};
 use std::collections::{BTreeMap, BTreeSet};
@@ -193,6 +193,9 @@ impl Node {
                         return Progress::Made;
                     }
                 }
+                if run.stopped.is_some() {
+                    return Progress::Made;
+                }
                 if self.point_before(id, run, (&key, &events)) == Progress::Waits {
                     return Progress::Waits;
                 }
@@ -296,7 +299,25 @@ impl Node {
             run.restart(self.moment);
             return None;
         }
-        Some(Err(Fault::Refused(refusal)))
+        let fault = self.unusable_pool(&refusal);
+        Some(Err(fault.unwrap_or(Fault::Refused(refusal))))
+    }
+
+    /// The pool that a request named and that is there, and cannot be used: for the core there is none.
+    fn unusable_pool(&self, refusal: &Refusal) -> Option<Fault> {
+        let Refusal::Allocate(AllocateRefusal::Unsatisfied(shortlist)) = refusal else {
+            return None;
+        };
+        let candidates = shortlist.demands.iter().flat_map(|weighed| &weighed.candidates);
+        candidates
+            .filter(|candidate| matches!(candidate.verdict, Verdict::Missing | Verdict::Disabled))
+            .find_map(|candidate| self.unusable(&Name::new(&candidate.pool).ok()?))
+    }
+
+    /// That a pool is there and cannot be used, with the reason.
+    pub(super) fn unusable(&self, pool: &Name) -> Option<Fault> {
+        let why = self.definitions.why_not(pool)?;
+        Some(Fault::Unreadable { object: Key::Pool(pool.clone()), why })
     }
 
     /// A run cannot go on: what it was given is taken back, and whoever asked is told.
