@@ -13,7 +13,7 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-/// How often a DEL is asked again that was told to come back.
+/// How often an ADD or a DEL is asked again that was told to come back.
 const PATIENCE: usize = 3;
 /// The error code for that (CNI spec 1.1.0, section 5).
 const TRY_AGAIN_LATER: u64 = 11;
@@ -96,10 +96,18 @@ impl<'a> Pod<'a> {
         self.call(verb, nic, kind, network.conf(place, previous.as_ref())).send(&self.lab.node)
     }
 
-    /// Attaches a network as an interface; gives its addresses, IPv4 first. A failure fails the test.
+    /// Attaches a network as an interface; gives its addresses, IPv4 first. As a runtime does, it asks again
+    /// where a plugin was busy; another failure fails the test.
     #[track_caller]
     pub fn attach(&self, nic: &str, network: &Network) -> Vec<IpAddr> {
-        match self.try_attach(nic, network) {
+        let mut added = self.try_attach(nic, network);
+        for _ in 0..PATIENCE {
+            if !matches!(&added, Err(Failed { code: TRY_AGAIN_LATER, .. })) {
+                break;
+            }
+            added = self.try_attach(nic, network);
+        }
+        match added {
             Ok(addresses) => addresses,
             Err(failed) => panic!("{nic}: {failed:?}\n{}", self.lab.log()),
         }
