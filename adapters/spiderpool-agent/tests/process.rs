@@ -82,6 +82,9 @@ impl Node {
         let log = fs::File::create(self.at(&format!("{name}.log"))).unwrap();
         let agent = Agent(self.command().stderr(log).spawn().unwrap());
         wait("the socket", || UnixStream::connect(self.at("agent.sock")).is_ok());
+        for port in [self.health_port, self.metrics_port] {
+            wait("a port", || TcpStream::connect(("127.0.0.1", port)).is_ok());
+        }
         agent
     }
 
