@@ -120,6 +120,7 @@ pub enum Event {
         /// The random number of this life of the block.
         incarnation: u64,
         /// The highest generation that it may have come to in an earlier life; 0 when it never was.
+        #[serde(default, skip_serializing_if = "is_zero")]
         generation: u64,
     },
     /// A slot was given to an owner that did not have it.
@@ -182,6 +183,11 @@ pub enum Event {
     Buried(Tombstone),
     /// A tombstone was taken down.
     Forgotten,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for a reference")]
+const fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 impl Event {

@@ -149,14 +149,23 @@ impl<'v> Session<'v> {
         want: &Want<'_>,
         notes: &mut impl Notes,
     ) -> Result<Option<Settled<'v>>, Need> {
-        let held = self.held.iter().find(|found| {
+        let matches = |found: &&Found<'_>| {
             found.key.family == want.demand.family
                 && found.allocation.placement.attachment == want.held_as
-        });
-        let Some(found) = held.cloned() else {
+        };
+        let container = self.request.holder.container.as_deref();
+        let own = |found: &&Found<'_>| container == Some(found.allocation.container);
+        // There is one, but for a store that went back in time: then what this container was told counts.
+        let held = self.held.iter().filter(matches);
+        let Some(found) = held.clone().find(own).or_else(|| held.clone().next()).cloned() else {
             return self.choose(want, notes);
         };
+        let others: Vec<_> =
+            held.filter(|other| other.address() != found.address()).cloned().collect();
         if self.may_keep(want, &found)? {
+            if !self.request.holder.owner.is_static() {
+                others.iter().try_for_each(|other| self.free_moved(other))?;
+            }
             let pool = &found.allocation.placement.pool;
             notes.note(pool, || Verdict::Kept { address: found.address() }, None, self.view)?;
             return self.keep(want, &found).map(Some);

@@ -1,10 +1,14 @@
 //! What one host can go through, told as short stories.
 
 use crate::world::*;
+use spiderpool_core::audit::audit;
 use spiderpool_core::command::*;
+use spiderpool_core::decide::decide;
 use spiderpool_core::definition::*;
-use spiderpool_core::owner::Owner;
+use spiderpool_core::event::{Event, Grant, ObjectKey};
+use spiderpool_core::owner::{Owner, Placement, Stage};
 use spiderpool_core::request::*;
+use spiderpool_core::slots::{BlockKey, BlockSize};
 
 fn blue() -> PoolDraft {
     pool("blue", "10.0.0.0/24", &["10.0.0.10-10.0.0.12"])
@@ -72,6 +76,37 @@ fn two_interfaces_in_one_pool_get_two_addresses() {
     assert_eq!(world.add(&second).unwrap(), ["10.0.0.11"]);
     assert_eq!(world.del("c1", Some("net1")), ["10.0.0.11"]);
     assert_eq!(world.standing().len(), 1);
+}
+
+/// After a store went back in time and a node wrote back what a container was told, the slot of an
+/// earlier container may stand beside it.
+#[test]
+fn of_two_addresses_the_one_that_the_container_was_told_is_kept() {
+    let mut world = World::with([blue()]);
+    world.add(&asks_blue("a", "c1")).unwrap();
+    let (mut view, request) = (world.ledger.view().clone(), asks_blue("a", "c2"));
+    let key = BlockKey::of(&name("default"), "10.0.0.11".parse().unwrap(), BlockSize::DEFAULT);
+    let grant = Grant {
+        holder: request.holder.clone(),
+        placement: Placement {
+            pool: name("blue"),
+            attachment: name("eth0"),
+            network: Some(name("net")),
+        },
+        stage: Stage::Attached,
+        generation: 2,
+        at_ms: 5,
+    };
+    view.apply(&ObjectKey::Block(key), &Event::Granted { slot: 11, grant });
+    assert_eq!(audit(&view).unwrap().violations.len(), 1);
+
+    let decision = decide(&view, &Command::Allocate(request), world.moment).unwrap();
+    let Answer::Allocated(allocated) = &decision.answer else { panic!("{decision:?}") };
+    assert_eq!(allocated.addresses[0].address.to_string(), "10.0.0.11/24");
+    for write in &decision.writes {
+        write.events.iter().for_each(|event| view.apply(&write.object, event));
+    }
+    assert!(audit(&view).unwrap().is_clean(), "the earlier one is given back");
 }
 
 fn two_nics(pod: &str, container: &str, attachment: &str) -> Request {

@@ -200,9 +200,10 @@ impl Node {
                     return Progress::Waits;
                 }
                 run.since = None;
-                self.verify_grants(&key, &events);
+                let lost = self.verify_grants(&key, &events);
                 let grants = |event: &Event| matches!(event, Event::Granted { .. });
-                if let Some(why) = self.recovery_reason().filter(|_| events.iter().any(grants)) {
+                let stops = lost || events.iter().any(grants);
+                if let Some(why) = self.recovery_reason().filter(|_| stops) {
                     run.stopped = Some(Fault::Recovering { why });
                     return Progress::Made;
                 }

@@ -65,7 +65,7 @@ impl Node {
 
     /// A container that was told an address already is about to be given another: the store does not
     /// have the first any more.
-    pub(super) fn verify_grants(&mut self, key: &BlockKey, events: &[Event]) {
+    pub(super) fn verify_grants(&mut self, key: &BlockKey, events: &[Event]) -> bool {
         let lost = events.iter().find_map(|event| {
             let (Event::Granted { slot, grant } | Event::Adopted { slot, grant }) = event else {
                 return None;
@@ -80,9 +80,9 @@ impl Node {
             });
             same.map(|(place, _)| (place.address, container.clone()))
         });
-        if let Some((address, container)) = lost {
-            self.went_back(format!("{address} of the container {container} is not held any more"));
-        }
+        let Some((address, container)) = lost else { return false };
+        self.went_back(format!("{address} of the container {container} is not held any more"));
+        true
     }
 
     /// The blocks of the newest grants that containers of this node were told.
