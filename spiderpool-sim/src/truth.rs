@@ -50,6 +50,10 @@ pub struct Truth {
     pub(crate) loss: Option<Loss>,
     /// When the loss was first written down.
     pub(crate) noticed_at: Option<u64>,
+    /// Whether the store ever went back.
+    was_restored: bool,
+    /// Addresses of which people were told that two hold them.
+    reported: BTreeSet<Place>,
     /// Nodes that were not ready at some time of the present recovery.
     pub(crate) left_out: BTreeSet<Name>,
     violation: Option<String>,
@@ -121,6 +125,9 @@ impl Truth {
     pub(crate) fn alarmed(&mut self, now: u64, node: &str, alarm: &Alarm) {
         if self.loss.is_none() {
             self.violated(now, &format!("{node} raises a false alarm: {alarm}"));
+        }
+        if let Alarm::Clash { place, .. } = alarm {
+            self.reported.insert(place.clone());
         }
     }
 }
@@ -239,6 +246,7 @@ impl<M: Machine> World<'_, M> {
         let others = self.truth.told.get(place).cloned().unwrap_or_default();
         for other in others.iter().filter(|other| other.sandbox != at) {
             let excused = match other.backing {
+                _ if self.truth.reported.contains(place) => true,
                 Backing::Block => self.is_forced_twin(other.sandbox, at),
                 Backing::Record => {
                     self.truth.may_clash(self.now) || self.is_forced_twin(other.sandbox, at)
@@ -386,7 +394,7 @@ impl<M: Machine> World<'_, M> {
         let clash = by.is_some_and(|by| {
             let first = tells.iter().position(|tell| tell.sandbox == by);
             let second = tells.iter().position(|tell| tell.sandbox == hurt.sandbox);
-            self.truth.loss.is_some_and(|loss| loss.restored) && first.is_some() && first < second
+            self.truth.was_restored && first.is_some() && first < second
         });
         let twin = match by {
             Some(by) => self.is_forced_twin(hurt.sandbox, by),
@@ -425,6 +433,7 @@ impl<M: Machine> World<'_, M> {
     pub(crate) fn lost(&mut self, restored: bool) {
         let until = self.now.max(self.skies.away_until) + NOTICED_WITHIN_MS;
         self.truth.loss = Some(Loss { restored, until });
+        self.truth.was_restored |= restored;
         self.truth.noticed_at = None;
         let mut told = std::mem::take(&mut self.truth.told);
         for (place, tells) in &mut told {

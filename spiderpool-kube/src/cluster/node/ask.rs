@@ -53,7 +53,8 @@ impl Node {
         let locks = self.locks_of(&command);
         let fresh = !matches!(command, Command::Allocate(_));
         let moment = self.moment;
-        Run { endpoint, deadline_ms, locks, fresh, ..Run::new(command, moment) }
+        let epoch = self.record.epoch();
+        Run { endpoint, deadline_ms, locks, fresh, epoch, ..Run::new(command, moment) }
     }
 
     fn start(&mut self, run: Run) {

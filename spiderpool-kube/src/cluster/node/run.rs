@@ -59,6 +59,8 @@ pub(super) struct Run {
     pub(super) stopped: Option<Fault>,
     /// Whether it only takes back what a run was given that came to nothing.
     pub(super) undoing: bool,
+    /// The epoch of the record when it began.
+    pub(super) epoch: u64,
     /// Pools that its identity leaves, and which were read once more.
     pub(super) left: BTreeSet<Name>,
     /// Whether it began again since a recovery was writing back what it lets go.
@@ -87,6 +89,7 @@ impl Run {
             answer: None,
             stopped: None,
             undoing: false,
+            epoch: 0,
             left: BTreeSet::new(),
             again: false,
         }
@@ -329,7 +332,10 @@ impl Node {
     }
 
     pub(super) fn take_back(&mut self, id: RunId, mut run: Run, fault: Fault) {
-        if run.undoing || run.granted.is_empty() {
+        // In a store that went back the same generation may be of another grant; then the DEL, which
+        // looks for the container, takes it back.
+        let is_sure = run.epoch == self.record.epoch() && self.recovery_reason().is_none();
+        if run.undoing || run.granted.is_empty() || !is_sure {
             self.end(run, Err(fault));
             return;
         }
