@@ -93,10 +93,11 @@ fn a_recovery_begins_with_a_higher_epoch() {
     let cases = [
         ("begun", &calm, begin(4, &nobody), Ok(())),
         ("begun by one who saw more", &calm, begin(9, &nobody), Ok(())),
+        ("begun by the clock", &calm, begin(1_795_000_000_000, &nobody), Ok(())),
         ("begun with the same epoch", &calm, begin(3, &nobody), higher),
         ("begun with somebody in it", &calm, begin(4, &json!({ "a": true })), empty),
         ("an epoch that falls", &calm, json!({ "epoch": 2 }), falls),
-        ("an epoch of the end of time", &calm, begin(1 << 41, &nobody), falls),
+        ("an epoch of the end of time", &calm, begin(1 << 43, &nobody), falls),
         ("an epoch for nothing", &calm, json!({ "epoch": 4 }), empty),
         ("begun anew", &recovering, again, Ok(())),
         ("more is lost, quietly", &recovering, json!({ "recovery": { "lost": lost } }), anew),
