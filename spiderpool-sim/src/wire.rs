@@ -10,6 +10,7 @@ use crate::machine::Machine;
 use crate::saboteur::Bug;
 use crate::schedule::Weather;
 use crate::world::{Happening, World};
+use spiderpool_core::slots::Slot;
 use spiderpool_kube::cluster::object::{Body, Key, Meta};
 use spiderpool_kube::cluster::port::{CallId, Fault, Outcome, Request};
 use std::collections::BTreeMap;
@@ -222,7 +223,11 @@ impl<M: Machine> World<'_, M> {
             self.server.touch(key);
         }
         let lenient = self.bug == Some(Bug::RevisionDropped);
-        let (outcome, commit) = self.server.execute(&flight.request, lenient);
+        let (outcome, commit) = if self.takes_from_others(flight) {
+            (Outcome::Refused { why: "it belongs to pods of another node".to_owned() }, None)
+        } else {
+            self.server.execute(&flight.request, lenient)
+        };
         self.note(self.server.revision());
         if let Some(commit) = commit {
             self.committed(commit, flight.sender);
@@ -237,6 +242,30 @@ impl<M: Machine> World<'_, M> {
             let down = self.chance.between(1, LATENCY_MAX_MS / 2);
             self.answer(flight, down, outcome);
         }
+    }
+
+    /// Whether an agent writes a slot that an ordinary pod of another node has: the admission policy.
+    fn takes_from_others(&self, flight: &Flight) -> bool {
+        let (Sender::Host { host, .. }, Request::Replace { key, base, was, body }) =
+            (flight.sender, &flight.request)
+        else {
+            return false;
+        };
+        let (Some(host), Some(stored)) = (self.hosts.get(host), self.server.object(key)) else {
+            return false;
+        };
+        let (Some(was), Some(body), Some(is)) = (was.block(), body.block(), stored.body.block())
+        else {
+            return false;
+        };
+        let foreign = |(slot, state): (&u8, &Slot)| match state {
+            Slot::Allocated(held) => {
+                let changes = was.sheet.slots.get(slot) != body.sheet.slots.get(slot);
+                changes && held.holder.node != host.node && !held.holder.owner.is_static()
+            }
+            Slot::Resting { .. } | Slot::Quarantined { .. } => false,
+        };
+        *base == stored.meta.revision && is.sheet.slots.iter().any(foreign)
     }
 
     /// What a caller is told, after a planted bug had its hands on it.

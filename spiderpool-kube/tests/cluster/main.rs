@@ -11,7 +11,7 @@ mod burst;
 mod server;
 mod world;
 
-use spiderpool_core::command::Answer;
+use spiderpool_core::command::{Answer, Claim, Command, Conflict, Place};
 use spiderpool_kube::cluster::object::{Body, Key};
 use spiderpool_kube::cluster::port::{Change, Input, Request};
 use std::collections::BTreeSet;
@@ -303,6 +303,27 @@ fn a_restored_store_gives_nothing_that_is_held() {
     let after = world.add(1, "after", "c-after2");
     world.run();
     assert!(!told.contains(&world.address(1, after)));
+}
+
+#[test]
+fn a_conflict_is_no_sign_of_a_restore() {
+    let mut world = World::new(1, "10.6.0.10-10.6.0.29");
+    let first = world.add(0, "a", "c1");
+    world.run();
+    let Some(Ok(Answer::Allocated(allocated))) = world.agents[0].answers.get(&first) else {
+        panic!("no address")
+    };
+    let granted = &allocated.addresses[0];
+    let place = Place { space: granted.space.clone(), address: granted.address.addr() };
+    let claim = Claim { place: place.clone(), generation: granted.generation };
+    world.ask(0, Command::Conflict(Conflict { claim, mac: [2, 0, 0, 0, 0, 1] }));
+    world.run();
+    let second = world.add(0, "a", "c1");
+    world.run();
+    assert_ne!(world.address(0, second), place.address.to_string());
+    assert!(world.agents[0].alarms.is_empty(), "{:?}", world.agents[0].alarms);
+    let trace = world.agents[0].node.record().trace(&name("c1")).unwrap();
+    assert!(!trace.told.contains_key(&place), "it is not written back in a recovery either");
 }
 
 #[test]

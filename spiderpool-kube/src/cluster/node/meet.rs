@@ -2,7 +2,7 @@
 
 use super::lane::{Batch, Flight, Known, Lane, Listed, Member, is_visible};
 use super::read::{Question, Read};
-use super::run::RunId;
+use super::run::{ASSERTING, RunId};
 use super::{Node, Purpose, Waiter, is_over, pause};
 use crate::cluster::object::{Body, IndexKey, Key, Listing, Meta, Object};
 use crate::cluster::port::{Alarm, CallId, Fault, Outcome, Request};
@@ -254,7 +254,7 @@ impl Node {
         match outcome {
             Outcome::Done(meta) => self.commit(key, call, (batch, listed), meta),
             Outcome::Conflict | Outcome::Missing => self.give_back(key, batch),
-            Outcome::Refused { why } => self.block_refused(key, (batch, listed), why),
+            Outcome::Refused { why } => self.block_refused(key, (batch, listed), &why),
             Outcome::Found(_)
             | Outcome::Meta(_)
             | Outcome::Absent
@@ -272,8 +272,8 @@ impl Node {
 
     /// The server will not have a batch. Whoever waits is told; but while an earlier request of the same
     /// batch may still land, nobody goes on with the block.
-    fn block_refused(&mut self, key: &BlockKey, (batch, listed): (Batch, bool), why: String) {
-        let fault = Fault::Forbidden { object: Key::Block(key.clone()), why };
+    fn block_refused(&mut self, key: &BlockKey, (batch, listed): (Batch, bool), why: &str) {
+        let fault = Fault::Forbidden { object: Key::Block(key.clone()), why: why.to_owned() };
         let pending = self.lanes.get_mut(key).and_then(|lane| lane.pending.take());
         let waiting = pending.iter().flat_map(|batch| &batch.members);
         let runs: Vec<_> = batch.members.iter().chain(waiting).map(|member| member.run).collect();
@@ -284,6 +284,9 @@ impl Node {
             } else {
                 lane.known = None;
             }
+        }
+        if runs.contains(&ASSERTING) {
+            self.assertion_refused(key, why);
         }
         runs.into_iter().for_each(|run| self.abort(run, fault.clone()));
         self.wake_lane(key);

@@ -122,6 +122,13 @@ impl Node {
         self.ready.push_back(Waiter::Recovery);
     }
 
+    /// The server will not have what this node writes back to a block.
+    pub(super) fn assertion_refused(&mut self, key: &BlockKey, why: &str) {
+        let why = format!("what pods hold cannot be written back to block {key}: {why}");
+        self.alarm(Alarm::WentBack { why });
+        self.pause_recovery();
+    }
+
     /// A block cannot be had: it is looked at again after a while.
     pub(super) fn pause_recovery(&mut self) {
         self.recovering.nodes_at = Some(self.moment.now_ms.saturating_add(NODES_MS));
@@ -225,13 +232,20 @@ impl Node {
         };
         let mut progress = Progress::Made;
         let mut clashes = false;
-        for (key, claims) in self.claims() {
+        let mut blocks = self.claims();
+        for key in self.disputed() {
+            blocks.entry(key).or_default();
+        }
+        for (key, claims) in blocks {
             let Some((block, token)) = self.settled_block(&key, since) else {
                 progress = Progress::Waits;
                 continue;
             };
             let (events, clash) = self.assertions(&key, block.as_ref(), &claims);
             clashes |= clash;
+            if clash && !self.disputed().contains(&key) {
+                self.lose_block(key.clone());
+            }
             if !events.is_empty() {
                 progress = Progress::Waits;
                 if !self.write_block(&key, token, (ASSERTING, events)) {
@@ -317,6 +331,41 @@ impl Node {
         claims
     }
 
+    /// Blocks that are gone, or in which two hold one address: every node looks into them.
+    fn disputed(&self) -> BTreeSet<BlockKey> {
+        let ledger = self.definitions.ledger().map(|(ledger, _)| ledger);
+        let recovery = ledger.and_then(|ledger| ledger.recovery.as_ref());
+        recovery.map(|recovery| recovery.lost.clone()).unwrap_or_default()
+    }
+
+    /// The events that give up what containers of this node held by a block of before, and which were told
+    /// to go since. Nobody else may: an agent frees nothing of another node's.
+    fn forgotten(
+        &self,
+        key: &BlockKey,
+        block: Option<&Block>,
+        claims: &[(Name, Owner, Place, Told)],
+    ) -> Vec<Event> {
+        let disputed = self.disputed().contains(key);
+        let claimed =
+            |slot: u8| claims.iter().any(|(.., place, _)| place.address == key.address(slot));
+        let allocations = block.filter(|_| disputed).into_iter().flat_map(Block::allocations);
+        let ended = allocations.filter(|seen| {
+            let container = Name::new(seen.container);
+            *seen.node == *self.name
+                && !claimed(seen.slot)
+                && container.is_ok_and(|container| self.record.tombstone(&container).is_some())
+        });
+        let freed = |seen: spiderpool_core::slots::Allocation<'_>| Event::Freed {
+            slot: seen.slot,
+            generation: seen.generation,
+            at_ms: self.moment.now_ms,
+            rests: false,
+            ending: Ending::Reclaimed,
+        };
+        ended.map(freed).collect()
+    }
+
     /// The events that put claims back into a block, and whether somebody else is in the way who may
     /// still go.
     fn assertions(
@@ -325,7 +374,7 @@ impl Node {
         block: Option<&Block>,
         claims: &[(Name, Owner, Place, Told)],
     ) -> (Vec<Event>, bool) {
-        let mut events = Vec::new();
+        let mut events = self.forgotten(key, block, claims);
         let mut clashes = false;
         let mut next = block.map_or(self.moment.now_ms / 1_000 + 1, Block::next_generation);
         for (container, owner, place, told) in claims {
@@ -335,7 +384,11 @@ impl Node {
                 // It was given up before ours was told, in the time that the store has forgotten; or it
                 // was given again after that, and whoever had it first keeps it. Clocks tell which, so
                 // far as they agree.
-                Some(held) if held.owner != owner.as_str() && held.generation < told.generation => {
+                Some(held)
+                    if held.owner != owner.as_str()
+                        && held.generation < told.generation
+                        && (*held.node == *self.name || held.owner.starts_with("identity/")) =>
+                {
                     if held.since_ms >= told.since_ms {
                         self.report_clash(place, owner, held.owner);
                     }

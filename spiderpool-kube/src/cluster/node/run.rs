@@ -122,6 +122,9 @@ impl Run {
                 let freed = claim(*slot, *generation);
                 self.granted.retain(|granted| *granted != freed);
                 self.freed.push(freed);
+            } else if let Event::Quarantined { slot, .. } = event {
+                // Whoever was told it, by whichever grant, has it no more.
+                self.freed.push(claim(*slot, u64::MAX));
             }
         }
     }
