@@ -12,7 +12,7 @@ use spiderpool_core::command::{Answer, Command, Release};
 use spiderpool_core::name::Name;
 use spiderpool_core::owner::{Holder, Owner};
 use spiderpool_core::request::{FamilyPolicy, PoolNames, Request as Wish, Sources, Subject};
-use spiderpool_kube::client::{Handle, Notice, Settings, Task, start};
+use spiderpool_kube::client::{Handle, Notice, RecordFault, Settings, StartFault, Task, start};
 use spiderpool_kube::cluster::port::{Alarm, Ask, Fault};
 use spiderpool_kube_lab::{Cluster, Faults, Identity, Options, Proxy, Restore};
 use std::collections::{BTreeMap, BTreeSet};
@@ -72,7 +72,18 @@ impl Agent {
         let settings = Settings::new(name(node), "kube-system".into(), record, machine_id);
         let settings = Settings { patience: Duration::from_secs(4), ..settings };
         let (sender, notices) = broadcast::channel(4_096);
-        let (handle, task) = start(config, settings, sender).await.unwrap();
+        let began = Instant::now();
+        let (handle, task) = loop {
+            // A driver that was aborted may have left a write to a thread, which holds the record.
+            match start(config.clone(), settings.clone(), sender.clone()).await {
+                Err(StartFault::Record(RecordFault::InUse { .. }))
+                    if began.elapsed() < Duration::from_secs(10) =>
+                {
+                    tokio::time::sleep(Duration::from_millis(10)).await;
+                }
+                begun => break begun.unwrap(),
+            }
+        };
         Self { node, handle, task, notices, place }
     }
 

@@ -199,7 +199,6 @@ fn an_agent_keeps_what_a_block_is() {
             json!({ "commits": far }),
             "commits grows with every write",
         ),
-        ("a generation that falls", json!({ "generation": 5 }), "cannot go back"),
         ("a generation of the end of time", json!({ "generation": far }), "generation never falls"),
         ("a later format", json!({ "format": 2 }), "format 1 only"),
     ];
