@@ -169,8 +169,8 @@ impl Server {
         Some(object)
     }
 
-    /// Goes back to what a copy holds; with `bumps` the counter goes on where it was, as by `etcdutl snapshot restore
-    /// --bump-revision`.
+    /// Goes back to what a copy holds; with `bumps` the counter goes on where it was, as by
+    /// `etcdutl snapshot restore --bump-revision`.
     pub fn restore(&mut self, copy: &Self, bumps: bool) {
         self.objects.clone_from(&copy.objects);
         if !bumps {

@@ -19,7 +19,7 @@ use super::handle::{Asked, TaskFault};
 use super::notice::Notice;
 use super::recorder::Recorder;
 use super::server::{Server, Unclear};
-use super::watch::{LEDGERS, Told, WATCHED};
+use super::watch::{LEDGERS, Told, WATCHED, Watched};
 use crate::cluster::node::Node;
 use crate::cluster::port::{AskId, CallId, Change, Fault, Input, Outcome, Output, Request};
 use spiderpool_core::command::Answer;
@@ -203,20 +203,24 @@ impl<P: Protocol> Driver<P> {
         match told {
             Some(Told::Changed(change)) => self.step(Input::Changed(change)),
             Some(Told::Listed(what, revision)) => {
-                self.listed.insert(what.plural, revision);
+                let is_first = self.listed.insert(what.plural, revision).is_none();
                 let all = self.listed.len() == WATCHED.len();
-                if let (true, Some(revision)) = (all, self.listed.values().min()) {
-                    let revision = *revision;
-                    self.step(Input::Changed(Change::Synced { revision }));
+                match self.listed.values().min().copied().filter(|_| is_first && all) {
+                    Some(revision) => self.step(Input::Changed(Change::Synced { revision })),
+                    None if !is_first => self.resumed(what),
+                    None => {}
                 }
             }
-            // One of them speaks for all.
-            Some(Told::Resumed(what)) if what == LEDGERS => {
-                self.step(Input::Changed(Change::Resumed));
-            }
-            Some(Told::Resumed(_)) => {}
+            Some(Told::Resumed(what)) => self.resumed(what),
             // The watches only end when this loop does.
             None => self.drain = self.drain.or(Some(Instant::now())),
+        }
+    }
+
+    /// A watch is back; one of them speaks for all.
+    fn resumed(&mut self, what: Watched) {
+        if what == LEDGERS {
+            self.step(Input::Changed(Change::Resumed));
         }
     }
 

@@ -214,7 +214,8 @@ pub struct Recovery {
     pub why: String,
     /// The nodes that have written back what their live sandboxes hold.
     pub asserted: BTreeSet<Name>,
-    /// Blocks that were lost and have to be made anew.
+    /// Blocks that every node looks into: those that were lost and have to be made anew, and those in which
+    /// two hold one address.
     pub lost: BTreeSet<BlockKey>,
 }
 

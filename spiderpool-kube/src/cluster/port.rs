@@ -55,12 +55,12 @@ pub enum Change {
     Seen(Box<Object>),
     /// An object is gone since a revision; one of its name that was seen later is another one.
     Gone(Key, Revision),
-    /// All definitions that existed when the watches began, or began again, have been told.
+    /// All definitions that existed when the watches began have been told.
     Synced {
         /// The lowest revision of those lists.
         revision: Revision,
     },
-    /// The watches were broken, and go on where they stood.
+    /// The watches were broken, and go on, from where they stood or with new lists.
     Resumed,
     /// A list of definitions is older than what a watch told before: the store went back. Told before
     /// what is in that list.

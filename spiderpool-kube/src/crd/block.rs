@@ -252,7 +252,7 @@ pub struct Recovery {
     /// The nodes that have written back what their pods hold, each with `true`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub asserted: Option<BTreeMap<String, bool>>,
-    /// The names of the blocks that were lost, each with `true`.
+    /// The names of the blocks that were lost, or in which two hold one address, each with `true`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub lost: Option<BTreeMap<String, bool>>,
 }

@@ -86,12 +86,16 @@ impl Node {
 
     /// A block that was is gone.
     pub(super) fn lose_block(&mut self, key: BlockKey) {
-        let why = || format!("block {key} is gone");
-        let known = self.definitions.ledger().and_then(|(ledger, _)| ledger.recovery.as_ref());
-        if known.is_some_and(|recovery| recovery.lost.contains(&key)) {
+        let why = format!("block {key} is gone");
+        self.dispute(key, why);
+    }
+
+    /// Every node has to look into a block.
+    fn dispute(&mut self, key: BlockKey, why: String) {
+        if self.disputed().contains(&key) {
             return;
         }
-        let seen = self.recovering.seen.get_or_insert_with(|| (why(), BTreeSet::new()));
+        let seen = self.recovering.seen.get_or_insert_with(|| (why, BTreeSet::new()));
         seen.1.insert(key);
         self.recovering.since = self.counter;
         self.ready.push_back(Waiter::Recovery);
@@ -99,8 +103,7 @@ impl Node {
 
     /// Whether a block that was and is gone may be made again.
     pub(super) fn may_rebuild(&self, key: &BlockKey) -> bool {
-        let recovery = self.definitions.ledger().and_then(|(ledger, _)| ledger.recovery.as_ref());
-        recovery.is_some_and(|recovery| recovery.lost.contains(key))
+        self.disputed().contains(key)
     }
 
     pub(super) fn judge_recovery(&mut self, nodes: &BTreeSet<Name>) {
@@ -243,8 +246,8 @@ impl Node {
             };
             let (events, clash) = self.assertions(&key, block.as_ref(), &claims);
             clashes |= clash;
-            if clash && !self.disputed().contains(&key) {
-                self.lose_block(key.clone());
+            if clash {
+                self.dispute(key.clone(), format!("two hold one address in block {key}"));
             }
             if !events.is_empty() {
                 progress = Progress::Waits;
