@@ -57,6 +57,14 @@ pub(crate) struct Host<M> {
     pub(crate) cached: BTreeMap<Key, Outcome>,
 }
 
+impl Watch {
+    /// A new process knows nothing of what the one before was told.
+    fn forget(&mut self) {
+        (self.reached, self.listed, self.synced) = (0, 0, false);
+        self.known.clear();
+    }
+}
+
 /// What an agent was asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Asked {
@@ -84,6 +92,8 @@ pub(crate) struct Watch {
     pub(crate) blind_until: u64,
     pub(crate) lag_ms: u64,
     known: BTreeMap<Key, u64>,
+    /// Whether the present process was told all that there was.
+    synced: bool,
     /// The revision that it has come to.
     reached: u64,
     /// The revision that it had come to when the last list was asked for.
@@ -184,6 +194,7 @@ impl<M: Machine> World<'_, M> {
         }
         host.life += 1;
         host.tick_at = None;
+        host.watch.forget();
         let record = host.own_record();
         let setup = Setup { node: host.node.clone(), record, identity: host.identity.clone() };
         let (machine, outputs) = M::start(setup, moment);
@@ -401,6 +412,7 @@ impl<M: Machine> World<'_, M> {
             return;
         }
         let was = host.watch.listed;
+        let is_first = !std::mem::replace(&mut host.watch.synced, true);
         host.watch.reached = revision;
         let present: BTreeMap<_, _> =
             objects.iter().map(|object| (object.key.clone(), object.meta.revision)).collect();
@@ -418,7 +430,8 @@ impl<M: Machine> World<'_, M> {
         for key in known.into_keys().filter(|key| !present.contains_key(key)) {
             self.step(at, Input::Changed(Change::Gone(key, revision.max(was))));
         }
-        self.step(at, Input::Changed(Change::Synced { revision }));
+        let change = if is_first { Change::Synced { revision } } else { Change::Resumed };
+        self.step(at, Input::Changed(change));
     }
 
     fn alarmed(&mut self, at: usize, alarm: &Alarm) {
