@@ -155,17 +155,21 @@ impl<'v> Session<'v> {
         };
         let container = self.request.holder.container.as_deref();
         let own = |found: &&Found<'_>| container == Some(found.allocation.container);
-        // There is one, but for a store that went back in time: then what this container was told counts.
+        let named = |found: &&Found<'_>| want.named == Some(found.address());
+        // There is one, but for a store that went back in time: then what this container was told counts,
+        // and after it what is asked for by name.
         let held = self.held.iter().filter(matches);
-        let Some(found) = held.clone().find(own).or_else(|| held.clone().next()).cloned() else {
+        let first = || held.clone().find(named).or_else(|| held.clone().next());
+        let Some(found) = held.clone().find(own).or_else(first).cloned() else {
             return self.choose(want, notes);
         };
-        let others: Vec<_> =
-            held.filter(|other| other.address() != found.address()).cloned().collect();
+        // What another container of a static identity has is its own to give up.
+        let is_static = self.request.holder.owner.is_static();
+        let ended = |other: &&Found<'_>| !is_static || other.allocation.container.is_empty();
+        let others = held.filter(|other| other.address() != found.address()).filter(ended);
+        let others: Vec<_> = others.cloned().collect();
         if self.may_keep(want, &found)? {
-            if !self.request.holder.owner.is_static() {
-                others.iter().try_for_each(|other| self.free_moved(other))?;
-            }
+            others.iter().try_for_each(|other| self.free_moved(other))?;
             let pool = &found.allocation.placement.pool;
             notes.note(pool, || Verdict::Kept { address: found.address() }, None, self.view)?;
             return self.keep(want, &found).map(Some);
