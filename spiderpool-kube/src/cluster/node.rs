@@ -21,6 +21,7 @@
 
 mod ask;
 mod confirm;
+mod contested;
 mod definitions;
 mod endpoint;
 mod lane;
@@ -29,6 +30,7 @@ mod meet;
 mod read;
 mod rebuild;
 mod recover;
+mod repoint;
 mod run;
 mod verify;
 
@@ -73,6 +75,8 @@ pub struct Node {
     groups: BTreeMap<RunId, Group>,
     calls: BTreeMap<CallId, Sent>,
     recovering: Recovering,
+    /// The epoch of the record when the watches last listed everything.
+    listed_epoch: u64,
     /// Blocks with the newest grants, while they are looked at.
     verifying: Option<Verifying>,
     /// Blocks that the record is made anew from, while that lasts.
@@ -114,6 +118,8 @@ enum Purpose {
     Endpoint(RunId),
     Endpoints,
     Ledger,
+    /// An endpoint that is to name again what a container has.
+    Repoint(Key),
 }
 
 /// How long a question without an answer waits before it is asked again, in milliseconds; doubled
@@ -150,6 +156,7 @@ impl Node {
             groups: BTreeMap::new(),
             calls: BTreeMap::new(),
             recovering: Recovering::default(),
+            listed_epoch: 0,
             verifying: None,
             rebuilding: None,
             ready: VecDeque::new(),
@@ -254,22 +261,37 @@ impl Node {
                 if object.key == Key::Ledger {
                     self.recovering.look_again(self.counter);
                 }
-                self.definitions.see(*object, self.counter);
+                let key = object.key.clone();
+                let is_new = self.definitions.see(*object, self.counter);
+                if !is_new && matches!(key, Key::Pool(_)) {
+                    // What was read is newer, or of a time that the store has forgotten.
+                    self.read(Question::Object(key), self.counter, &Waiter::Recovery);
+                }
             }
             Change::Gone(key, revision) => self.definitions.lose(&key, revision),
             Change::Rewound { revision, was } => {
                 self.definitions.rewind();
                 self.recovering.look_again(self.counter);
-                self.went_back(format!("a list is at revision {revision}, a watch was at {was}"));
+                // A watch that was away while the store went back tells of what was mended since.
+                if self.listed_epoch == self.record.epoch() || was <= self.record.seen() {
+                    self.went_back(format!(
+                        "a list is at revision {revision}, a watch was at {was}"
+                    ));
+                }
+                self.listed_epoch = self.record.epoch();
             }
             Change::Synced { revision } => {
+                self.listed_epoch = self.record.epoch();
                 self.definitions.sync();
                 self.record.apply(&Entry::Saw { revision });
                 let waiting = self.runs.keys().copied().map(Waiter::Run);
                 self.ready.extend(waiting);
                 self.begin_verify();
             }
-            Change::Resumed => self.begin_verify(),
+            Change::Resumed => {
+                self.listed_epoch = self.record.epoch();
+                self.begin_verify();
+            }
         }
         self.ready.push_back(Waiter::Recovery);
     }
@@ -285,7 +307,10 @@ impl Node {
                     "a write was given revision {got} after {seen} had been seen"
                 ));
             }
-            self.record.apply(&Entry::Saw { revision: meta.revision });
+            // What was sent before a recovery tells of a history that is gone.
+            if sent.epoch == self.record.epoch() {
+                self.record.apply(&Entry::Saw { revision: meta.revision });
+            }
         }
         match sent.purpose {
             Purpose::Read(question) => self.read_done(&question, call, outcome),
@@ -295,6 +320,7 @@ impl Node {
             Purpose::Endpoint(run) => self.endpoint_reply(run, outcome),
             Purpose::Endpoints => self.endpoints_reply(outcome),
             Purpose::Ledger => self.ledger_reply(outcome),
+            Purpose::Repoint(key) => self.repoint_reply(&key, &outcome),
         }
     }
 

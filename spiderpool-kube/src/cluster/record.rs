@@ -200,8 +200,13 @@ impl Record {
                 self.trace_mut(container, owner).blocks.insert(block.clone());
             }
             Entry::Told { container, place, told } => {
-                if let Some(trace) = self.containers.get_mut(container) {
-                    trace.told.insert(place.clone(), told.clone());
+                let Some(trace) = self.containers.get_mut(container) else { return };
+                trace.told.insert(place.clone(), told.clone());
+                // An earlier container of the owner has it no more.
+                let owner = trace.owner.clone();
+                let others = self.containers.iter_mut().filter(|(other, _)| *other != container);
+                for (_, trace) in others.filter(|(_, trace)| trace.owner == owner) {
+                    trace.told.remove(place);
                 }
             }
             Entry::Buried { container, tombstone } => {

@@ -4,6 +4,7 @@ use super::lane::Listed;
 use super::meet::is_full;
 use super::read::{Question, Read};
 use super::run::{Progress, Run, RunId};
+use super::verify::is_elsewhere;
 use super::{Entry, Node, Purpose, Waiter};
 use crate::cluster::object::{IndexKey, Key, Listing};
 use crate::cluster::port::{Alarm, Fault, Outcome, Request};
@@ -11,6 +12,9 @@ use crate::cluster::record::Told;
 use spiderpool_core::address::Family;
 use spiderpool_core::command::{Allocated, Answer, Command, Granted, Place};
 use spiderpool_core::slots::BlockKey;
+
+/// After so many milliseconds a hold is looked at once more before it is told: no store is restored faster.
+const LONG_MS: u64 = 2_000;
 
 impl Node {
     /// Goes on with a run that has its addresses: their blocks are listed, the store can be trusted,
@@ -55,8 +59,8 @@ impl Node {
         self.end(run, Ok(Answer::Allocated(allocated)));
     }
 
-    /// Whether a static identity's slots are still this container's: another pod of the identity, on
-    /// another node, may have taken them over since.
+    /// Whether slots are still this container's: another pod of a static identity, on another node, may have
+    /// taken them over since; and a store may have gone back while a reply took long.
     fn still_holds(
         &mut self,
         id: RunId,
@@ -66,19 +70,29 @@ impl Node {
     ) -> Result<Progress, Fault> {
         let Command::Allocate(request) = &run.command else { return Ok(Progress::Made) };
         let holder = request.holder.clone();
+        let is_long = self.moment.now_ms.abs_diff(run.answered_ms) > LONG_MS;
+        if !is_long && !holder.owner.is_static() {
+            return Ok(Progress::Made);
+        }
         let mut progress = Progress::Made;
-        for granted in allocated.addresses.iter().filter(|_| holder.owner.is_static()) {
+        for granted in &allocated.addresses {
             let key = self.block_of(run, granted);
             let Some((block, _)) = self.block(&key, Some(since), &Waiter::Run(id)) else {
                 progress = Progress::Waits;
                 continue;
             };
-            let slot = key.slot(spiderpool_core::address::bits(granted.address.addr()));
+            let address = granted.address.addr();
+            let slot = key.slot(spiderpool_core::address::bits(address));
             let held = block.as_ref().and_then(|block| block.allocation(slot));
             let container = holder.container.as_deref().unwrap_or_default();
-            if held.is_none_or(|h| h.owner != holder.owner.as_str() || h.container != container) {
-                return Err(Fault::Contended { attempts: 1 });
+            if held.is_some_and(|h| h.owner == holder.owner.as_str() && h.container == container) {
+                continue;
             }
+            let grant = (&holder.owner, address, granted.generation);
+            if block.as_ref().is_some_and(|block| is_elsewhere(block, &key, grant)) {
+                self.went_back(format!("block {key} is not the one in which {address} was held"));
+            }
+            return Err(Fault::Contended { attempts: 1 });
         }
         Ok(progress)
     }

@@ -58,10 +58,10 @@ impl Definitions {
         }
     }
 
-    /// Takes an object in, unless it is older than what is known.
-    pub(super) fn see(&mut self, object: Object, now: CallId) {
+    /// Takes an object in, unless it is older than what is known; whether it did.
+    pub(super) fn see(&mut self, object: Object, now: CallId) -> bool {
         if self.revision(&object.key).is_some_and(|known| known > object.meta.revision) {
-            return;
+            return false;
         }
         let Object { key, meta, body } = object;
         self.drop_object(&key);
@@ -78,6 +78,7 @@ impl Definitions {
             (key, Body::Unreadable { why }) => drop(self.unreadable.insert(key, (why, meta))),
             _ => {}
         }
+        true
     }
 
     /// Takes in what a quorum read said: newer than anything that was learnt before it was sent.

@@ -63,7 +63,7 @@ impl Pointed {
 }
 
 /// The endpoint of an identity: `identity/NAMESPACE/NAME`.
-fn endpoint_key(owner: &str) -> Option<EndpointKey> {
+pub(super) fn endpoint_key(owner: &str) -> Option<EndpointKey> {
     let (namespace, name) = owner.strip_prefix("identity/")?.split_once('/')?;
     Some(EndpointKey { namespace: Name::new(namespace).ok()?, name: Name::new(name).ok()? })
 }
@@ -107,30 +107,36 @@ impl Node {
         Some(())
     }
 
-    /// Asks for the address that the endpoint names when nobody holds it: somebody may be about to.
+    /// Asks for the address that the endpoint names: when the identity holds none, since somebody may be
+    /// about to hold it, and when it holds two.
     pub(super) fn follow(&mut self, run: &mut Run, owner: &Owner) {
         let Command::Allocate(request) = &mut run.command else { return };
         if !owner.is_static() || run.pointed.strays || run.pointed.following.is_some() {
             return;
         }
-        let held: Vec<Place> = match run.transaction.view().held_by(owner) {
-            Ok(held) => held
-                .iter()
-                .map(|found| Place { space: found.key.space.clone(), address: found.address() })
-                .collect(),
-            Err(_) => return,
-        };
-        let dangling = run.pointed.slots().iter().filter(|pointer| !held.contains(&pointer.place));
-        let dangling: Vec<Pointer> = dangling.cloned().collect();
-        run.pointed.stale.extend(dangling.iter().map(|pointer| pointer.place.clone()));
-        let wanted = dangling.iter().find(|pointer| {
+        let Ok(held) = run.transaction.view().held_by(owner) else { return };
+        let held: Vec<Pointer> = held
+            .iter()
+            .map(|found| Pointer {
+                attachment: found.allocation.placement.attachment.clone(),
+                place: Place { space: found.key.space.clone(), address: found.address() },
+            })
+            .collect();
+        let is_held = |pointer: &Pointer| held.iter().any(|held| held.place == pointer.place);
+        let dangling = run.pointed.slots().iter().filter(|pointer| !is_held(pointer));
+        let dangling: Vec<Place> = dangling.map(|pointer| pointer.place.clone()).collect();
+        let wanted = run.pointed.slots().iter().find(|pointer| {
             let family = Family::of(pointer.place.address);
-            pointer.attachment == request.attachment
+            let rivals = held.iter().filter(|held| is_same(held, pointer)).count();
+            (rivals == 0 || (rivals > 1 && is_held(pointer)))
+                && pointer.attachment == request.attachment
                 && request.named.iter().all(|named| Family::of(*named) != family)
         });
-        if let Some(pointer) = wanted {
-            request.named.push(pointer.place.address);
-            run.pointed.following = Some(pointer.place.address);
+        let wanted = wanted.map(|pointer| pointer.place.address);
+        run.pointed.stale.extend(dangling);
+        if let Some(address) = wanted {
+            request.named.push(address);
+            run.pointed.following = Some(address);
             let moment = Moment { seed: self.moment.draw(self.counter), ..self.moment };
             run.restart(moment);
         }
@@ -300,6 +306,12 @@ impl Node {
         run.since = None;
         self.ready.push_back(Waiter::Run(id));
     }
+}
+
+/// Whether two pointers are for one attachment and family.
+pub(super) fn is_same(one: &Pointer, two: &Pointer) -> bool {
+    let family = |pointer: &Pointer| Family::of(pointer.place.address);
+    one.attachment == two.attachment && family(one) == family(two)
 }
 
 fn pointer(grant: &Grant, place: Place) -> Pointer {

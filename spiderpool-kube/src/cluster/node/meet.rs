@@ -286,7 +286,7 @@ impl Node {
             }
         }
         if runs.contains(&ASSERTING) {
-            self.assertion_refused(key, why);
+            self.assertion_refused(&Key::Block(key.clone()), why);
         }
         runs.into_iter().for_each(|run| self.abort(run, fault.clone()));
         self.wake_lane(key);

@@ -6,8 +6,10 @@
 //! that was away does the same for itself before it gives anything out: the ledger's epoch is another
 //! than the one in its record.
 
+use super::contested::Contested;
 use super::lane::{Flight, Member};
 use super::read::{Question, Read};
+use super::repoint::{Mismatch, Repointing};
 use super::run::ASSERTING;
 use super::{Entry, Node, Progress, Purpose, Waiter, is_over};
 use crate::cluster::object::{Body, Key, Ledger, Meta, Recovery};
@@ -32,22 +34,45 @@ const CLASH_MS: u64 = 15_000;
 #[derive(Debug, Default)]
 pub(super) struct Recovering {
     /// What was seen here and is not in the ledger yet.
-    seen: Option<(String, BTreeSet<BlockKey>)>,
+    seen: Option<Seen>,
     writing: bool,
     /// What the ledger has to be newer than.
     since: CallId,
     /// The epoch for which this node writes back, and the call before which it began.
     asserting: Option<(u64, CallId)>,
-    /// Addresses that somebody else holds, since when, and whether people were told.
-    clashes: BTreeMap<Place, (u64, bool)>,
+    /// Addresses that somebody else holds.
+    clashes: BTreeMap<Place, Clash>,
+    /// Clashes that outlasted a recovery.
+    pub(super) contested: Contested,
+    pub(super) repointing: Repointing,
     nodes_at: Option<u64>,
     /// The ready nodes, once they were handed in.
     nodes: Option<BTreeSet<Name>>,
 }
 
+/// An address of a container of this node that somebody else holds.
+#[derive(Debug)]
+struct Clash {
+    since_ms: u64,
+    /// The call before which it had lasted long enough to be told; a later look has to show it still.
+    lasted: Option<CallId>,
+    /// Whether people were told.
+    reported: bool,
+}
+
+/// Something that the ledger has to say.
+#[derive(Clone, Debug)]
+struct Seen {
+    why: String,
+    /// Blocks that are gone, or in which two hold one address.
+    lost: BTreeSet<BlockKey>,
+    /// Whether the store went back, and with it what this node had written back before.
+    went_back: bool,
+}
+
 impl Recovering {
-    pub(super) const fn retry_at(&self) -> Option<u64> {
-        self.nodes_at
+    pub(super) fn retry_at(&self) -> Option<u64> {
+        [self.nodes_at, self.contested.retry_at()].into_iter().flatten().min()
     }
 
     /// What was read of the ledger up to a call does not count any more.
@@ -57,13 +82,15 @@ impl Recovering {
 }
 
 /// What one container is to be found to hold.
-type Claims = BTreeMap<BlockKey, Vec<(Name, Owner, Place, Told)>>;
+pub(super) type Claimed = (Name, Owner, Place, Told);
+/// The same by block.
+pub(super) type Claims = BTreeMap<BlockKey, Vec<Claimed>>;
 
 impl Node {
     /// Why nothing is given out, if that is so.
     pub(super) fn recovery_reason(&self) -> Option<String> {
-        if let Some((why, _)) = &self.recovering.seen {
-            return Some(why.clone());
+        if let Some(seen) = &self.recovering.seen {
+            return Some(seen.why.clone());
         }
         let (ledger, _) = self.definitions.ledger()?;
         match &ledger.recovery {
@@ -73,13 +100,21 @@ impl Node {
         }
     }
 
-    /// The store is older than what was seen of it.
+    /// Whether this node has still to write back what it told, for a recovery that it knows of.
+    fn has_to_assert(&self) -> bool {
+        self.definitions.ledger().is_some_and(|(ledger, _)| ledger.epoch != self.record.epoch())
+    }
+
+    /// The store is older than what was seen of it. While a recovery is under way in which this node has
+    /// written back already, what it wrote may be lost as well: another begins.
     pub(super) fn went_back(&mut self, why: String) {
-        if self.recovery_reason().is_some() {
+        let known = self.recovering.seen.as_ref().is_some_and(|seen| seen.went_back);
+        if known || self.has_to_assert() {
             return;
         }
         self.alarm(Alarm::WentBack { why: why.clone() });
-        self.recovering.seen = Some((why, BTreeSet::new()));
+        let lost = self.recovering.seen.take().map(|seen| seen.lost).unwrap_or_default();
+        self.recovering.seen = Some(Seen { why, lost, went_back: true });
         self.recovering.since = self.counter;
         self.ready.push_back(Waiter::Recovery);
     }
@@ -91,12 +126,12 @@ impl Node {
     }
 
     /// Every node has to look into a block.
-    fn dispute(&mut self, key: BlockKey, why: String) {
+    pub(super) fn dispute(&mut self, key: BlockKey, why: String) {
         if self.disputed().contains(&key) {
             return;
         }
-        let seen = self.recovering.seen.get_or_insert_with(|| (why, BTreeSet::new()));
-        seen.1.insert(key);
+        let new = || Seen { why, lost: BTreeSet::new(), went_back: false };
+        self.recovering.seen.get_or_insert_with(new).lost.insert(key);
         self.recovering.since = self.counter;
         self.ready.push_back(Waiter::Recovery);
     }
@@ -126,8 +161,8 @@ impl Node {
     }
 
     /// The server will not have what this node writes back to a block.
-    pub(super) fn assertion_refused(&mut self, key: &BlockKey, why: &str) {
-        let why = format!("what pods hold cannot be written back to block {key}: {why}");
+    pub(super) fn assertion_refused(&mut self, object: &Key, why: &str) {
+        let why = format!("what pods hold cannot be written back to {object}: {why}");
         self.alarm(Alarm::WentBack { why });
         self.pause_recovery();
     }
@@ -147,6 +182,7 @@ impl Node {
         self.recovering.nodes_at = None;
         if self.recovery_reason().is_none() {
             self.recovering.asserting = None;
+            self.advance_contested();
             return;
         }
         let Some((ledger, meta)) = self.fresh_ledger() else { return };
@@ -154,21 +190,25 @@ impl Node {
         if self.recovering.seen.is_some() {
             return self.announce(ledger, meta);
         }
-        if ledger_now.epoch != self.record.epoch() {
-            if self.assert(ledger_now.epoch) == Progress::Waits {
+        let Ledger { epoch, recovery } = ledger_now.clone();
+        let has_said = recovery.as_ref().is_some_and(|said| said.asserted.contains(&self.name));
+        if epoch != self.record.epoch() {
+            if self.assert(epoch) == Progress::Waits {
                 return;
             }
-            let (epoch, revision) = (ledger_now.epoch, meta.revision);
-            self.note(Entry::Asserted { epoch, revision });
+            if let Some(mut next) = recovery.filter(|_| !has_said) {
+                next.asserted.insert(self.name.clone());
+                self.write_ledger(ledger, meta, Ledger { recovery: Some(next), ..ledger_now });
+                return;
+            }
+            self.note(Entry::Asserted { epoch, revision: meta.revision });
             self.recovering.asserting = None;
-            self.recovering.clashes.clear();
+            let clashes = std::mem::take(&mut self.recovering.clashes);
+            self.recovering.contested.add(clashes.into_keys(), self.counter);
         }
         let Some(recovery) = ledger_now.recovery.clone() else { return };
-        if !recovery.asserted.contains(&self.name) {
-            let mut next = recovery;
-            next.asserted.insert(self.name.clone());
-            self.write_ledger(ledger, meta, Ledger { recovery: Some(next), ..ledger_now });
-            return;
+        if !has_said {
+            return self.went_back("what this node said in a recovery is gone".to_owned());
         }
         self.finish_recovery((ledger, ledger_now), meta, &recovery);
     }
@@ -186,12 +226,15 @@ impl Node {
 
     /// Says in the ledger what was seen here.
     fn announce(&mut self, was: Option<Ledger>, meta: Meta) {
-        let Some((why, lost)) = self.recovering.seen.clone() else { return };
+        let Some(Seen { why, lost, went_back }) = self.recovering.seen.clone() else { return };
         let now = was.clone().unwrap_or_default();
         // The clock keeps apart two recoveries of which the store has forgotten the first.
         let epoch = now.epoch.max(self.record.epoch()).max(self.moment.now_ms) + 1;
         let recovery = match now.recovery {
-            Some(recovery) if lost.is_subset(&recovery.lost) => {
+            Some(recovery)
+                if lost.is_subset(&recovery.lost)
+                    && (now.epoch != self.record.epoch() || !went_back) =>
+            {
                 // It was said; until a read shows that, it stays to be said.
                 self.recovering.seen = None;
                 self.ready.push_back(Waiter::Recovery);
@@ -236,7 +279,13 @@ impl Node {
         let mut progress = Progress::Made;
         let mut clashes = false;
         let mut blocks = self.claims();
-        for key in self.disputed() {
+        let mismatches = self.mismatches(&blocks, since);
+        if mismatches.is_none() {
+            progress = Progress::Waits;
+        }
+        let mismatches = mismatches.unwrap_or_default();
+        let strays = mismatches.iter().flat_map(Mismatch::blocks);
+        for key in self.disputed().into_iter().chain(strays) {
             blocks.entry(key).or_default();
         }
         for (key, claims) in blocks {
@@ -244,16 +293,19 @@ impl Node {
                 progress = Progress::Waits;
                 continue;
             };
-            let (events, clash) = self.assertions(&key, block.as_ref(), &claims);
+            let (mut events, clash) = self.assertions(&key, block.as_ref(), (&claims, since));
+            for freed in self.freed_strays(&key, block.as_ref(), &mismatches) {
+                if !events.contains(&freed) {
+                    events.push(freed);
+                }
+            }
             clashes |= clash;
             if clash {
                 self.dispute(key.clone(), format!("two hold one address in block {key}"));
             }
             if !events.is_empty() {
                 progress = Progress::Waits;
-                if !self.write_block(&key, token, (ASSERTING, events)) {
-                    self.wait_for_lane(&key);
-                }
+                self.put_back(&key, token, events);
             } else if block.is_some() && self.listed(&key, &Waiter::Recovery) == Progress::Waits {
                 progress = Progress::Waits;
             }
@@ -263,11 +315,14 @@ impl Node {
             self.pause_recovery();
             return Progress::Waits;
         }
-        progress
+        match progress {
+            Progress::Made => self.repoint(mismatches, since),
+            Progress::Waits => Progress::Waits,
+        }
     }
 
     /// A block as the server has it: what only waits to be written may still come to nothing.
-    fn settled_block(
+    pub(super) fn settled_block(
         &mut self,
         key: &BlockKey,
         since: CallId,
@@ -278,6 +333,13 @@ impl Node {
             self.wait_for_lane(key);
         }
         settled.then_some(found)
+    }
+
+    /// Writes to a block as it was looked at, or waits until it can be looked at again.
+    pub(super) fn put_back(&mut self, key: &BlockKey, token: Revision, events: Vec<Event>) {
+        if !self.write_block(key, token, (ASSERTING, events)) {
+            self.wait_for_lane(key);
+        }
     }
 
     fn wait_for_lane(&mut self, key: &BlockKey) {
@@ -314,7 +376,7 @@ impl Node {
     }
 
     /// What this node's containers were told, each address for whom it was told to last.
-    fn claims(&self) -> Claims {
+    pub(super) fn claims(&self) -> Claims {
         let mut newest: BTreeMap<&Place, (&Name, &Owner, &Told)> = BTreeMap::new();
         for (container, trace) in self.record.traces() {
             for (place, told) in &trace.told {
@@ -343,12 +405,7 @@ impl Node {
 
     /// The events that give up what containers of this node held by a block of before, and which were told
     /// to go since. Nobody else may: an agent frees nothing of another node's.
-    fn forgotten(
-        &self,
-        key: &BlockKey,
-        block: Option<&Block>,
-        claims: &[(Name, Owner, Place, Told)],
-    ) -> Vec<Event> {
+    fn forgotten(&self, key: &BlockKey, block: Option<&Block>, claims: &[Claimed]) -> Vec<Event> {
         let disputed = self.disputed().contains(key);
         let claimed =
             |slot: u8| claims.iter().any(|(.., place, _)| place.address == key.address(slot));
@@ -371,11 +428,11 @@ impl Node {
 
     /// The events that put claims back into a block, and whether somebody else is in the way who may
     /// still go.
-    fn assertions(
+    pub(super) fn assertions(
         &mut self,
         key: &BlockKey,
         block: Option<&Block>,
-        claims: &[(Name, Owner, Place, Told)],
+        (claims, since): (&[Claimed], CallId),
     ) -> (Vec<Event>, bool) {
         let mut events = self.forgotten(key, block, claims);
         let mut clashes = false;
@@ -401,12 +458,13 @@ impl Node {
                     false
                 }
                 Some(held) if held.owner != owner.as_str() => {
-                    clashes |= self.clashes(place, owner, held.owner);
+                    clashes |= self.clashes(place, (owner, held.owner), since);
                     continue;
                 }
                 // Ours, or a container of the same owner has it by a later grant.
                 Some(held)
-                    if *held.container == **container || held.generation > told.generation =>
+                    if *held.container == **container
+                        || !held.container.is_empty() && held.generation > told.generation =>
                 {
                     continue;
                 }
@@ -447,21 +505,31 @@ impl Node {
     }
 
     /// Whether a clash may still go by itself; one that lasts is told to people.
-    fn clashes(&mut self, place: &Place, owner: &Owner, theirs: &str) -> bool {
-        let now_ms = self.moment.now_ms;
-        let (since_ms, _) = self.recovering.clashes.entry(place.clone()).or_insert((now_ms, false));
-        if since_ms.saturating_add(CLASH_MS) > now_ms {
+    fn clashes(&mut self, place: &Place, owners: (&Owner, &str), since: CallId) -> bool {
+        let (now_ms, now) = (self.moment.now_ms, self.counter);
+        let clash = self.clash(place);
+        // The clock may have been set back.
+        clash.since_ms = clash.since_ms.min(now_ms);
+        if clash.since_ms.saturating_add(CLASH_MS) > now_ms {
             return true;
         }
-        self.report_clash(place, owner, theirs);
+        let lasted = *clash.lasted.get_or_insert(now);
+        if since <= lasted {
+            return true;
+        }
+        self.report_clash(place, owners.0, owners.1);
         false
+    }
+
+    fn clash(&mut self, place: &Place) -> &mut Clash {
+        let since_ms = self.moment.now_ms;
+        let new = || Clash { since_ms, lasted: None, reported: false };
+        self.recovering.clashes.entry(place.clone()).or_insert_with(new)
     }
 
     /// Tells people of a clash, once.
     fn report_clash(&mut self, place: &Place, owner: &Owner, theirs: &str) {
-        let now_ms = self.moment.now_ms;
-        let (_, told) = self.recovering.clashes.entry(place.clone()).or_insert((now_ms, false));
-        if !std::mem::replace(told, true) {
+        if !std::mem::replace(&mut self.clash(place).reported, true) {
             let (place, ours, theirs) = (place.clone(), owner.to_string(), theirs.to_owned());
             self.alarm(Alarm::Clash { place, ours, theirs });
         }
@@ -496,9 +564,7 @@ impl Node {
                 Some((None, token)) => {
                     whole = false;
                     let events = vec![self.rebuilt()];
-                    if !self.write_block(key, token, (ASSERTING, events)) {
-                        self.wait_for_lane(key);
-                    }
+                    self.put_back(key, token, events);
                 }
             }
         }

@@ -12,8 +12,9 @@ use spiderpool_core::command::{Answer, Claim, Command, Place, Reclaim};
 use spiderpool_core::event::{Ending, Event, ObjectKey, Write};
 use spiderpool_core::moment::Moment;
 use spiderpool_core::name::Name;
+use spiderpool_core::owner::Owner;
 use spiderpool_core::refusal::{AllocateRefusal, Refusal, Verdict};
-use spiderpool_core::slots::BlockKey;
+use spiderpool_core::slots::{Block, BlockKey};
 use spiderpool_core::transaction::{Failure, Step, Transaction, Written};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -55,6 +56,8 @@ pub(super) struct Run {
     pub(super) pointed: Pointed,
     /// The answer, while it is being confirmed.
     pub(super) answer: Option<Answer>,
+    /// When it had the answer, in milliseconds since the Unix epoch.
+    pub(super) answered_ms: u64,
     /// Why it cannot go on, if that is so.
     pub(super) stopped: Option<Fault>,
     /// Whether it only takes back what a run was given that came to nothing.
@@ -63,9 +66,12 @@ pub(super) struct Run {
     pub(super) epoch: u64,
     /// Pools that its identity leaves, and which were read once more.
     pub(super) left: BTreeSet<Name>,
-    /// Whether it began again since a recovery was writing back what it lets go.
-    pub(super) again: bool,
+    /// How often it began again since a recovery was writing back what it lets go.
+    pub(super) again: u32,
 }
+
+/// So often a DEL looks again for what a recovery is writing back.
+const AGAIN_MAX: u32 = 8;
 
 impl Run {
     pub(super) fn new(command: Command, moment: Moment) -> Self {
@@ -87,11 +93,12 @@ impl Run {
             freed: Vec::new(),
             pointed: Pointed::default(),
             answer: None,
+            answered_ms: 0,
             stopped: None,
             undoing: false,
             epoch: 0,
             left: BTreeSet::new(),
-            again: false,
+            again: 0,
         }
     }
 
@@ -260,14 +267,19 @@ impl Node {
     /// Whether a recovery has sent, or is about to send, an address of a container that is let go.
     fn is_written_back(&self, command: &Command) -> bool {
         let Command::Release(release) = command else { return false };
+        let Some(trace) = self.record.trace(&release.container) else { return false };
         let of_container = |event: &Event| {
             matches!(event, Event::Granted { grant, .. } | Event::Adopted { grant, .. }
                 if grant.holder.container.as_ref() == Some(&release.container))
         };
-        let members = self.lanes.values().flat_map(super::lane::Lane::members);
-        members
-            .filter(|member| member.run == ASSERTING)
-            .any(|member| member.events.iter().any(of_container))
+        let holds =
+            |block: &Block| block.allocations().any(|held| *held.container == *release.container);
+        let mut lanes = trace.blocks.iter().filter_map(|key| self.lanes.get(key));
+        lanes.any(|lane| {
+            let mut members = lane.members().filter(|member| member.run == ASSERTING);
+            members.any(|member| member.events.iter().any(of_container))
+                && lane.latest().is_some_and(|(block, _)| block.is_some_and(holds))
+        })
     }
 
     /// What a transaction's end comes to; `None` when the run goes on.
@@ -279,13 +291,14 @@ impl Node {
         let failure = match outcome {
             Ok(answer @ Answer::Allocated(_)) => {
                 run.answer = Some(answer);
+                run.answered_ms = self.moment.now_ms;
                 run.since = None;
                 return None;
             }
             Ok(answer) => {
-                let again = !run.again && self.is_written_back(&run.command);
+                let again = run.again < AGAIN_MAX && self.is_written_back(&run.command);
                 if again {
-                    run.again = true;
+                    run.again += 1;
                     run.restart(self.moment);
                 }
                 return (!again).then_some(Ok(answer));
@@ -378,19 +391,28 @@ impl Node {
         }
     }
 
-    /// Takes what was freed off the record, but for what was told by a later grant: a store that went
-    /// back has forgotten that.
+    /// Takes what was freed off the record, but for a later grant, and for what another owner was told: a
+    /// store that went back has forgotten those.
     fn note_release(&mut self, run: &mut Run) {
         let gone: BTreeMap<&Place, u64> =
             run.freed.iter().map(|claim| (&claim.place, claim.generation)).collect();
-        let holders: Vec<_> = self
-            .record
-            .traces()
+        let owner = match &run.command {
+            Command::Allocate(request) => Some(&request.holder.owner),
+            Command::Release(release) => {
+                self.record.trace(&release.container).map(|trace| &trace.owner)
+            }
+            _ => None,
+        };
+        let theirs = self.record.traces().filter(|(_, trace)| {
+            let is_owner = |owner: &Owner| trace.owner == *owner;
+            owner.is_none_or(is_owner)
+        });
+        let holders: Vec<_> = theirs
             .flat_map(|(container, trace)| {
-                let theirs = trace.told.iter().filter(|(place, told)| {
+                let ended = trace.told.iter().filter(|(place, told)| {
                     gone.get(place).is_some_and(|generation| told.generation <= *generation)
                 });
-                theirs.map(|(place, _)| (container.clone(), place.clone()))
+                ended.map(|(place, _)| (container.clone(), place.clone()))
             })
             .collect();
         for (container, place) in holders {

@@ -6,12 +6,13 @@
 
 use super::{Node, Waiter};
 use crate::cluster::port::CallId;
-use crate::cluster::record::Told;
 use spiderpool_core::address::{Family, bits};
 use spiderpool_core::command::Place;
 use spiderpool_core::event::Event;
-use spiderpool_core::slots::{Block, BlockKey, BlockSize};
+use spiderpool_core::owner::Owner;
+use spiderpool_core::slots::{Allocation, Block, BlockKey, BlockSize};
 use std::collections::BTreeSet;
+use std::net::IpAddr;
 
 /// So many blocks are looked at: more than one, since a block in which others have given out as much
 /// since the restore tells nothing.
@@ -52,14 +53,17 @@ impl Node {
     }
 
     fn verify(&mut self, key: &BlockKey, block: &Block) {
-        let lost = {
-            let told = self.record.traces().flat_map(|(_, trace)| &trace.told);
-            let mut here = told.filter(|(place, _)| block_of(place) == *key);
-            here.find(|(place, told)| is_before(block, key, place, told))
-                .map(|(place, _)| place.address)
-        };
+        let lost = self.record.traces().find_map(|(_, trace)| {
+            let mut here = trace.told.iter().filter(|(place, _)| block_of(place) == *key);
+            here.find(|(place, told)| {
+                is_elsewhere(block, key, (&trace.owner, place.address, told.generation))
+            })
+            .map(|(place, _)| place.address)
+        });
         if let Some(address) = lost {
-            self.went_back(format!("block {key} is from before {address} was given to this node"));
+            self.went_back(format!(
+                "block {key} is not the one in which {address} was given to this node"
+            ));
         }
     }
 
@@ -106,10 +110,18 @@ fn block_of(place: &Place) -> BlockKey {
     BlockKey::of(&place.space, place.address, BlockSize::DEFAULT)
 }
 
-/// Whether a block is of a time before a grant: it has not come to the grant's generation, or an earlier
-/// holder is still in the slot. Whatever came after the grant, an end of it included, looks otherwise.
-fn is_before(block: &Block, key: &BlockKey, place: &Place, told: &Told) -> bool {
-    let earlier = block.allocation(key.slot(bits(place.address)));
-    block.next_generation() <= told.generation
-        || earlier.is_some_and(|held| held.generation < told.generation)
+/// Whether a block is of another history than a grant: it has not come to the grant's generation, or an
+/// earlier holder is still in the slot, or something else was granted at that generation. Whatever came after
+/// the grant, an end of it included, looks otherwise.
+pub(super) fn is_elsewhere(
+    block: &Block,
+    key: &BlockKey,
+    (owner, address, generation): (&Owner, IpAddr, u64),
+) -> bool {
+    let slot = key.slot(bits(address));
+    let earlier = block.allocation(slot);
+    let is_other = |held: &Allocation<'_>| held.slot != slot || held.owner != owner.as_str();
+    block.next_generation() <= generation
+        || earlier.is_some_and(|held| held.generation < generation)
+        || block.allocations().any(|held| held.generation == generation && is_other(&held))
 }
