@@ -18,7 +18,7 @@ use spiderpool_kube::cluster::node::Setup;
 use spiderpool_kube::cluster::object::{Key, Object};
 use spiderpool_kube::cluster::port::{Alarm, AskId, CallId, Change, Input, Outcome, Output};
 use spiderpool_kube::cluster::record::{Entry, Identity, Record};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// How long a node that was cut off or is down counts as ready, in milliseconds.
 const READY_GRACE_MS: u64 = 40_000;
@@ -38,6 +38,8 @@ pub(crate) struct Host<M> {
     earlier: Option<Record>,
     /// Whether its record was once taken for one of an earlier time, which nobody can notice.
     pub(crate) forgetful: bool,
+    /// Whether its record was ever lost, or another node's.
+    pub(crate) careless: bool,
     notes: u32,
     /// By how much its clock is off, in milliseconds.
     pub(crate) clock: i64,
@@ -62,6 +64,7 @@ impl Watch {
     fn forget(&mut self) {
         (self.reached, self.listed, self.synced) = (0, 0, false);
         self.known.clear();
+        self.since.clear();
     }
 }
 
@@ -92,6 +95,8 @@ pub(crate) struct Watch {
     pub(crate) blind_until: u64,
     pub(crate) lag_ms: u64,
     known: BTreeMap<Key, u64>,
+    /// What was told since the last list was made, which is newer than the list.
+    since: BTreeSet<Key>,
     /// Whether the present process was told all that there was.
     synced: bool,
     /// The revision that it has come to.
@@ -123,6 +128,7 @@ impl<M> Host<M> {
             disk: None,
             earlier: None,
             forgetful: false,
+            careless: false,
             notes: 0,
             clock: shape.clocks.get(at).copied().unwrap_or(0),
             asks: BTreeMap::new(),
@@ -295,6 +301,7 @@ impl<M: Machine> World<'_, M> {
         let next = (at + 1).checked_rem(self.hosts.len()).unwrap_or(0);
         let carried = self.hosts.get(next).and_then(|host| host.disk.clone());
         let Some(host) = self.hosts.get_mut(at) else { return };
+        host.careless |= matches!(fate, Fate::Lost | Fate::Carried);
         match fate {
             Fate::Intact => {}
             Fate::Lost => host.disk = None,
@@ -380,6 +387,7 @@ impl<M: Machine> World<'_, M> {
         }
         if let Change::Seen(object) = &change {
             host.watch.known.insert(object.key.clone(), object.meta.revision);
+            host.watch.since.insert(object.key.clone());
             host.watch.reached = host.watch.reached.max(object.meta.revision);
         }
         self.step(at, Input::Changed(change));
@@ -399,6 +407,7 @@ impl<M: Machine> World<'_, M> {
         }
         host.watch.open = true;
         host.watch.listed = host.watch.reached;
+        host.watch.since.clear();
         *self.counts.requests.entry("list definitions").or_default() += 1;
         let watched = self.server.objects().filter(|object| is_watched(&object.key));
         let (objects, revision) = (watched.cloned().collect(), self.server.revision());
@@ -416,17 +425,18 @@ impl<M: Machine> World<'_, M> {
         host.watch.reached = revision;
         let present: BTreeMap<_, _> =
             objects.iter().map(|object| (object.key.clone(), object.meta.revision)).collect();
-        let known = std::mem::replace(&mut host.watch.known, present.clone());
-        // What was told since the list was made is newer than the list.
+        let since = std::mem::take(&mut host.watch.since);
+        let mut known = std::mem::replace(&mut host.watch.known, present.clone());
         let older = |(key, at): (&Key, &u64)| {
-            known.get(key).is_some_and(|known| known > at && *known <= revision)
+            !since.contains(key) && known.get(key).is_some_and(|known| known > at)
         };
         if revision < was || present.iter().any(older) {
             self.step(at, Input::Changed(Change::Rewound { revision, was }));
         }
-        for object in objects {
+        for object in objects.into_iter().filter(|object| !since.contains(&object.key)) {
             self.step(at, Input::Changed(Change::Seen(Box::new(object))));
         }
+        known.retain(|key, _| !since.contains(key));
         for key in known.into_keys().filter(|key| !present.contains_key(key)) {
             self.step(at, Input::Changed(Change::Gone(key, revision.max(was))));
         }

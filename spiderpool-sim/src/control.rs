@@ -398,6 +398,7 @@ impl<M: Machine> World<'_, M> {
     fn restore(&mut self, away_ms: u64, bumps: bool) {
         let Some(copy) = self.copy.take() else { return };
         self.server.restore(&copy, bumps);
+        self.skies.life += 1;
         self.go_away(away_ms);
         self.lost(true);
         // Definitions are kept outside of the cluster, and applied again.
@@ -407,7 +408,12 @@ impl<M: Machine> World<'_, M> {
         self.truth.withdrawn.clear();
     }
 
+    /// Somebody deletes a block by hand, but not while the cluster is recovering already.
     fn delete_block(&mut self, pick: u64) {
+        let ledger = self.server.object(&Key::Ledger).and_then(|object| object.body.ledger());
+        if ledger.is_some_and(|ledger| ledger.recovery.is_some()) {
+            return;
+        }
         let blocks: Vec<_> = self
             .server
             .objects()

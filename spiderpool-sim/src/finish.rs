@@ -15,6 +15,7 @@ use spiderpool_core::audit::{Severity, Violation, audit};
 use spiderpool_core::command::{Command, Place};
 use spiderpool_core::decide::decide;
 use spiderpool_core::moment::Moment;
+use spiderpool_core::name::Name;
 use spiderpool_core::slots::{Block, BlockKey, Held, Slot};
 use spiderpool_core::view::View;
 use spiderpool_kube::cluster::object::{Body, EndpointKey, Key};
@@ -67,7 +68,7 @@ impl<M: Machine> World<'_, M> {
             for (slot, state) in &block.sheet.slots {
                 let Slot::Allocated(held) = state else { continue };
                 let place = Place { space: key.space.clone(), address: key.address(*slot) };
-                if !self.is_accounted_for(&place, held) {
+                if !self.is_accounted_for(&place, held) && !self.may_mistake(&held.holder.node) {
                     return Some(format!("{} leaked: {held:?}", place.address));
                 }
             }
@@ -82,11 +83,12 @@ impl<M: Machine> World<'_, M> {
         if let Some((at, sandbox)) = sandbox.filter(|(_, sandbox)| sandbox.is_there()) {
             let told = self.truth.told.get(place);
             let told = told.is_some_and(|tells| tells.iter().any(|tell| tell.sandbox == at));
-            return told || self.is_retried(sandbox.pod) || self.is_told_anew(at);
+            let excused = self.is_told_anew(at) || self.has_forced_twin(at);
+            return told || self.is_retried(sandbox.pod) || excused;
         }
         let rest = held.holder.owner.as_str().strip_prefix("identity/");
         let name = rest.and_then(|rest| rest.split_once('/')).map(|(_, name)| name);
-        let Some(name) = name.and_then(|name| spiderpool_core::name::Name::new(name).ok()) else {
+        let Some(name) = name.and_then(|name| Name::new(name).ok()) else {
             return sandbox.is_some_and(|(_, sandbox)| self.is_retried(sandbox.pod));
         };
         let identity = EndpointKey { namespace: self.definitions.namespace.clone(), name };
@@ -118,8 +120,13 @@ impl<M: Machine> World<'_, M> {
                     _ => false,
                 };
                 // A clash that could not be foreseen is reported, and stays until a pod goes.
-                let clash = tell.backing == Backing::Record && tells.len() > 1;
-                if !holds && !clash && !self.was_taken_over(tell, found) {
+                let clash = tell.backing == Backing::Record
+                    && (tells.len() > 1 || self.truth.reported.contains(place));
+                let mistake = match found {
+                    Some(Slot::Allocated(held)) => self.may_mistake(&held.holder.node),
+                    _ => false,
+                };
+                if !holds && !clash && !mistake && !self.was_taken_over(tell, found) {
                     let address = place.address;
                     return Some(format!(
                         "{container:?} lives by {address}, where {found:?} stands"
@@ -189,12 +196,33 @@ impl<M: Machine> World<'_, M> {
         found.map(|violation| format!("the audit finds: {violation}"))
     }
 
-    /// Whether a pod was given a second address since its node's record had gone back to a time before
-    /// the first.
+    /// Whether an owner has a second address since the record of a node had gone back to a time before the
+    /// other, or since nobody is there to give up what a restored store says of a node.
     fn is_forgotten(&self, violation: &Violation) -> bool {
-        let Violation::TwoAddresses { owner, .. } = violation else { return false };
+        let Violation::TwoAddresses { owner, one, other, .. } = violation else { return false };
         let pod = self.pods.iter().find(|pod| pod.owner().as_str() == owner);
-        pod.and_then(|pod| self.hosts.get(pod.host)).is_some_and(|host| host.forgetful)
+        let host = pod.and_then(|pod| self.hosts.get(pod.host));
+        let holder = |place: &Place| {
+            let (key, slot) = block_of(place);
+            match self.sheet(&key).and_then(|sheet| sheet.slots.get(&slot)) {
+                Some(Slot::Allocated(held)) => Some(&held.holder.node),
+                _ => None,
+            }
+        };
+        // Where blocks differ only clocks tell which it came to last.
+        let clocks = self.hosts.iter().any(|host| host.clock != 0);
+        let holders = [one, other].into_iter().filter_map(holder);
+        let mistaken = self.truth.loss.is_some() && clocks
+            || holders.into_iter().any(|node| self.may_mistake(node));
+        mistaken || host.is_some_and(|host| host.forgetful)
+    }
+
+    /// Whether a node may hold what it let go once: a store was restored, and its record went back too, or
+    /// was lost, or the node is gone.
+    fn may_mistake(&self, node: &Name) -> bool {
+        let host = self.hosts.iter().find(|host| host.node == *node);
+        self.truth.loss.is_some()
+            && host.is_none_or(|host| host.forgetful || host.careless || host.demolished)
     }
 
     pub(crate) fn unserved(&self) -> Option<String> {

@@ -53,7 +53,7 @@ pub struct Truth {
     /// Whether the store ever went back.
     was_restored: bool,
     /// Addresses of which people were told that two hold them.
-    reported: BTreeSet<Place>,
+    pub(crate) reported: BTreeSet<Place>,
     /// Nodes that were not ready at some time of the present recovery.
     pub(crate) left_out: BTreeSet<Name>,
     violation: Option<String>,
@@ -204,12 +204,13 @@ impl<M: Machine> World<'_, M> {
         let host = sandbox.and_then(|sandbox| self.hosts.get(sandbox.host));
         let asserts = host.is_some_and(|host| self.has_to_assert(&host.node));
         // Between the last look and the reply the identity's other pod may take it over.
-        let taker = match found {
-            Some(Slot::Allocated(held)) => held.holder.container.as_ref(),
-            _ => None,
+        let pod = sandbox.and_then(|sandbox| self.pods.get(sandbox.pod));
+        let twin = match found {
+            Some(Slot::Allocated(held)) => {
+                pod.is_some_and(|pod| held.holder.owner == pod.owner()) && self.has_forced_twin(at)
+            }
+            _ => false,
         };
-        let taker = taker.and_then(|container| self.by_container.get(container).copied());
-        let twin = taker.is_some_and(|taker| self.is_forced_twin(taker, at));
         if !asserts && !twin && !self.truth.is_blind(self.now) {
             let address = place.address;
             let text = format!(
@@ -248,8 +249,11 @@ impl<M: Machine> World<'_, M> {
             let excused = match other.backing {
                 _ if self.truth.reported.contains(place) => true,
                 Backing::Block => self.is_forced_twin(other.sandbox, at),
+                // The other twin may have taken the address over, and given it up with itself.
                 Backing::Record => {
-                    self.truth.may_clash(self.now) || self.is_forced_twin(other.sandbox, at)
+                    self.truth.may_clash(self.now)
+                        || self.has_forced_twin(other.sandbox)
+                        || self.was_overtaken(place, other.sandbox)
                 }
                 Backing::Nothing => true,
             };
@@ -262,12 +266,34 @@ impl<M: Machine> World<'_, M> {
         }
     }
 
+    /// Whether nobody could tell from a block that the store had lost a grant: others were given as many in it
+    /// before the node looked.
+    fn was_overtaken(&self, place: &Place, at: usize) -> bool {
+        let sandbox = self.sandboxes.get(at);
+        let record = sandbox.and_then(|sandbox| self.hosts.get(sandbox.host)?.disk.as_ref());
+        let trace = sandbox.zip(record).and_then(|(s, record)| record.trace(&s.container));
+        let told = trace.and_then(|trace| trace.told.get(place));
+        let sheet = self.sheet(&block_of(place).0);
+        self.truth.was_restored
+            && self.truth.noticed_at.is_none()
+            && told.zip(sheet).is_some_and(|(told, sheet)| told.generation <= sheet.generation)
+    }
+
     /// Whether two containers are a static identity's, and the pod of one was deleted by force:
     /// Kubernetes itself lets two of those run.
     fn is_forced_twin(&self, older: usize, newer: usize) -> bool {
         let pod = |at: usize| self.sandboxes.get(at).and_then(|s| self.pods.get(s.pod));
         let (Some(one), Some(two)) = (pod(older), pod(newer)) else { return false };
         (one.forced || two.forced) && one.set.is_some() && one.set == two.set
+    }
+
+    /// Whether a pod that was deleted by force runs on beside another of its identity.
+    fn runs_with_twin(&self, at: usize) -> bool {
+        let mut others = (0..self.sandboxes.len()).filter(|other| *other != at);
+        others.any(|other| {
+            self.sandboxes.get(other).is_some_and(|s| s.is_there())
+                && self.is_forced_twin(other, at)
+        })
     }
 
     /// Whether another pod has a static identity as well, since one of the two was deleted by force.
@@ -290,13 +316,16 @@ impl<M: Machine> World<'_, M> {
         if !valid {
             return;
         }
-        // An agent asks the API server whether the pod is there; here nobody did.
-        if pod.forced {
+        // An agent asks the API server whether the pod is there; here nobody did. While a pod that was deleted
+        // by force runs on, two have a say; and what was told while nobody knew of a loss may have to be
+        // given up again.
+        if pod.forced || self.runs_with_twin(at) || self.truth.may_clash(self.now) {
             self.truth.identities.remove(&key);
             return;
         }
         if let Some(before) = self.truth.identities.insert(key.clone(), place.clone())
             && before != *place
+            && !self.truth.reported.contains(&before)
         {
             let text = format!("{} had {}, and is told {}", key.0, before.address, place.address);
             self.violated(&text);
@@ -396,6 +425,7 @@ impl<M: Machine> World<'_, M> {
             let second = tells.iter().position(|tell| tell.sandbox == hurt.sandbox);
             self.truth.was_restored && first.is_some() && first < second
         });
+        let clash = clash || self.truth.may_clash(self.now);
         let twin = match by {
             Some(by) => self.is_forced_twin(hurt.sandbox, by),
             None => self.has_forced_twin(hurt.sandbox),
@@ -419,7 +449,14 @@ impl<M: Machine> World<'_, M> {
         for (slot, state) in &after.slots {
             let Slot::Allocated(held) = state else { continue };
             let Some(tells) = self.truth.told.get_mut(&place(key, *slot)) else { continue };
-            for tell in tells.iter_mut().filter(|tell| tell.backing != Backing::Block) {
+            let alone = tells.len() == 1;
+            let may = |tell: &Tell| match tell.backing {
+                Backing::Block => false,
+                Backing::Record => true,
+                // Two have it: which of them keeps it was open when the store lost both grants.
+                Backing::Nothing => alone,
+            };
+            for tell in tells.iter_mut().filter(|tell| may(tell)) {
                 let container = self.sandboxes.get(tell.sandbox).map(|s| &s.container);
                 if container == held.holder.container.as_ref() {
                     tell.backing = Backing::Block;
@@ -439,6 +476,7 @@ impl<M: Machine> World<'_, M> {
         for (place, tells) in &mut told {
             let (key, slot) = block_of(place);
             let found = self.sheet(&key).and_then(|sheet| sheet.slots.get(&slot));
+            let alone = tells.len() == 1;
             for tell in tells {
                 let Some(sandbox) = self.sandboxes.get(tell.sandbox) else { continue };
                 let backed = match found {
@@ -447,14 +485,15 @@ impl<M: Machine> World<'_, M> {
                     }
                     _ => false,
                 };
-                if backed {
+                if backed && (alone || tell.backing != Backing::Nothing) {
                     tell.backing = Backing::Block;
                     continue;
                 }
                 let record = self.hosts.get(sandbox.host).and_then(|host| host.disk.as_ref());
                 let trace = record.and_then(|record| record.trace(&sandbox.container));
                 let noted = trace.is_some_and(|trace| trace.told.contains_key(place));
-                tell.backing = if noted { Backing::Record } else { Backing::Nothing };
+                let kept = noted && tell.backing != Backing::Nothing;
+                tell.backing = if kept { Backing::Record } else { Backing::Nothing };
             }
         }
         self.truth.told = told;

@@ -37,6 +37,8 @@ pub(crate) struct Flight {
     pub(crate) answered: bool,
     /// Whether somebody else changes the object first.
     pub(crate) contended: bool,
+    /// To which life of the server it goes: a connection does not outlast one.
+    server: u32,
 }
 
 /// The weather of all requests.
@@ -44,6 +46,8 @@ pub(crate) struct Flight {
 pub(crate) struct Skies {
     /// Until when the server is away.
     pub(crate) away_until: u64,
+    /// How often the server was started anew.
+    pub(crate) life: u32,
     /// Bad times: until when, what, and to how many of a thousand requests.
     pub(crate) storms: Vec<(u64, Weather, u64)>,
 }
@@ -117,7 +121,8 @@ impl<M: Machine> World<'_, M> {
     pub(crate) fn send(&mut self, sender: Sender, call: CallId, request: Request) {
         *self.counts.requests.entry(kind(&request)).or_default() += 1;
         let up = self.chance.between(1, LATENCY_MAX_MS / 2);
-        let mut flight = Flight { sender, call, request, answered: true, contended: false };
+        let server = self.skies.life;
+        let mut flight = Flight { sender, call, request, answered: true, contended: false, server };
         if let (Some(Bug::DoneBeforeDurable), Request::Replace { key: Key::Block(_), .. }) =
             (self.bug, &flight.request)
         {
@@ -212,7 +217,7 @@ impl<M: Machine> World<'_, M> {
 
     /// A request reaches the server.
     pub(crate) fn arrive(&mut self, flight: &Flight) {
-        if self.now < self.skies.away_until {
+        if self.now < self.skies.away_until || flight.server != self.skies.life {
             if flight.answered {
                 let patience = self.chance.between(1, 2_000);
                 self.no_reply(flight, patience);
