@@ -50,6 +50,21 @@ pub(super) fn plan<'a>(
     request: &'a Request,
     held: &[Found<'_>],
 ) -> Result<Plan<'a>, Obstacle> {
+    let off = |address: &&IpAddr| !request.allows(Family::of(**address));
+    if let Some(address) = request.named.iter().find(off) {
+        return Err(AllocateRefusal::NamedOff { address: *address }.into());
+    }
+    let mut plan = sought(view, request, held)?;
+    require_named(request, &plan.wants)?;
+    let is_served = |want: &Want<'_>| want.current && request.allows(want.demand.family);
+    // With nothing left, the shortlist shows what is named in vain.
+    let in_vain = !plan.wants.iter().any(is_served);
+    plan.wants.retain(|want| request.allows(want.demand.family) || (in_vain && want.current));
+    Ok(plan)
+}
+
+/// The wants of a request, those of a family that is switched off among them.
+fn sought<'a>(view: &View, request: &'a Request, held: &[Found<'_>]) -> Result<Plan<'a>, Obstacle> {
     let sources = &request.sources;
     let given = |names: &'a Option<PoolNames>| names.as_ref().filter(|names| !names.is_empty());
     let (source, names) = if let Some(nics) = &sources.per_nic {
@@ -74,7 +89,6 @@ pub(super) fn plan<'a>(
         };
         wants.push(current(request, family, names, request.clean_gateway));
     }
-    require_named(request, &wants)?;
     Ok(Plan { source, wants })
 }
 
@@ -128,9 +142,7 @@ fn per_nic<'a>(
             why: "names some of them but not all; name all or none",
         });
     }
-    let wants = if named == 0 { unnamed(request, nics, held)? } else { listed(request, nics)? };
-    require_named(request, &wants)?;
-    Ok(wants)
+    if named == 0 { unnamed(request, nics, held) } else { listed(request, nics) }
 }
 
 /// Interfaces with names: all of them are wanted at once.

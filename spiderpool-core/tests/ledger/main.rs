@@ -3,6 +3,7 @@
 #![cfg(test)]
 #![expect(clippy::wildcard_enum_match_arm, reason = "a test names the variants that it expects")]
 
+mod families;
 mod model;
 mod museum;
 mod properties;
