@@ -100,7 +100,8 @@ impl PoolNames {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct NicPools {
-    /// The interface; `None` when interfaces are numbered in the order of their ADDs.
+    /// The interface; `None` in all entries when each ADD claims the next one. An interface that
+    /// holds addresses already has an entry that lists their pools.
     pub attachment: Option<Name>,
     /// Its pools.
     pub pools: PoolNames,

@@ -10,4 +10,5 @@ mod properties;
 mod races;
 mod scenarios;
 mod selection;
+mod unnamed;
 mod world;
