@@ -60,6 +60,7 @@ fn request(pod: &str) -> Result<Request, Box<dyn Error>> {
         routes: Vec::new(),
         clean_gateway: false,
         families: FamilyPolicy::Require,
+        only: None,
         master: None,
         ticket: 1,
     })

@@ -208,6 +208,7 @@ fn request(pod: &str) -> Outcome<Request> {
         routes: Vec::new(),
         clean_gateway: false,
         families: FamilyPolicy::Require,
+        only: None,
         master: None,
         ticket: 1,
     })

@@ -88,6 +88,7 @@ fn add(ledger: &mut Memory, interface: &str) -> Outcome<Allocated> {
         routes: vec![Route { dst: "172.16.0.0/12".parse()?, gw: "10.2.0.9".parse()? }],
         clean_gateway: false,
         families: FamilyPolicy::Require,
+        only: None,
         master: None,
         ticket: 1,
     };

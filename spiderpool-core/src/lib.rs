@@ -45,6 +45,7 @@
 //!     routes: vec![],
 //!     clean_gateway: false,
 //!     families: FamilyPolicy::Require,
+//!     only: None,
 //!     master: None,
 //!     ticket: 1,
 //! };

@@ -1,5 +1,6 @@
 //! Why the rules said no: nobody's fault, and every candidate that was weighed is shown.
 
+use crate::address::Family;
 use crate::command::{Claim, Place, Standing};
 use crate::definition::{BadDefinition, PoolDraft};
 use crate::name::{BadName, Name};
@@ -91,6 +92,15 @@ pub enum AllocateRefusal {
         "{address} was asked for, but no pool of its family is named for this interface; name one"
     )]
     NamedUnwanted {
+        /// The address.
+        address: IpAddr,
+    },
+    /// An address was asked for by name, and its family is switched off.
+    #[error(
+        "{address} was asked for, but the configuration switches {} off; ask for none, or switch it on",
+        Family::of(*.address)
+    )]
+    NamedOff {
         /// The address.
         address: IpAddr,
     },
@@ -208,6 +218,11 @@ pub enum Verdict {
     Disabled,
     /// It is of the other family.
     OtherFamily,
+    /// Pods get no addresses of its family.
+    SwitchedOff {
+        /// The family.
+        family: Family,
+    },
     /// The node is not among its node names.
     NodeName {
         /// The node.
@@ -270,6 +285,7 @@ impl fmt::Display for Verdict {
             Self::Deleting => f.write_str("it is being deleted"),
             Self::Disabled => f.write_str("it is disabled"),
             Self::OtherFamily => f.write_str("it is of the other family"),
+            Self::SwitchedOff { family } => write!(f, "the configuration switches {family} off"),
             Self::NodeName { node } => write!(f, "its node names leave out node {node}"),
             Self::NodeAffinity { selector } => {
                 write!(f, "its node affinity `{selector}` leaves out the node")

@@ -35,10 +35,22 @@ pub struct Request {
     pub clean_gateway: bool,
     /// What to do when only one of two families can be had.
     pub families: FamilyPolicy,
+    /// When set, addresses of this family alone are given, whatever the sources name: the other one
+    /// is switched off.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub only: Option<Family>,
     /// When set, a pool must have one of these addresses in its prefix (those of the master).
     pub master: Option<Vec<IpAddr>>,
     /// A number that grows in the order in which verbs for this container arrive.
     pub ticket: u64,
+}
+
+impl Request {
+    /// Whether addresses of a family may be given.
+    #[must_use]
+    pub fn allows(&self, family: Family) -> bool {
+        self.only.is_none_or(|only| only == family)
+    }
 }
 
 /// What of a pod's surroundings pools can be tied to. The node's name is the holder's.
@@ -88,7 +100,8 @@ impl PoolNames {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct NicPools {
-    /// The interface; `None` when interfaces are numbered in the order of their ADDs.
+    /// The interface; `None` in all entries when each ADD claims the next one. An interface that
+    /// holds addresses already has an entry that lists their pools.
     pub attachment: Option<Name>,
     /// Its pools.
     pub pools: PoolNames,

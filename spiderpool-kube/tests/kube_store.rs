@@ -158,6 +158,7 @@ fn wish(node: &str, container: &str, pool: &str) -> Command {
         routes: vec![],
         clean_gateway: false,
         families: FamilyPolicy::Require,
+        only: None,
         master: None,
         ticket: 2,
     })

@@ -171,6 +171,7 @@ impl Pod {
             routes: Vec::new(),
             clean_gateway: false,
             families: FamilyPolicy::Require,
+            only: None,
             master: None,
             ticket,
         }

@@ -113,6 +113,7 @@ fn add(store: &Store, number: u32) -> Result<(), Box<dyn Error>> {
         routes: Vec::new(),
         clean_gateway: false,
         families: FamilyPolicy::Require,
+        only: None,
         master: None,
         ticket: store.revision()? + 1,
     };

@@ -55,6 +55,7 @@ impl Lab {
             routes: Vec::new(),
             clean_gateway: false,
             families: FamilyPolicy::Require,
+            only: None,
             master: None,
             ticket: self.store.revision().unwrap() + 1,
         };

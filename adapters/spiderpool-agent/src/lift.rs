@@ -1,18 +1,18 @@
 //! A plugin's ADD lifted to a request of the core, by the rules that all programs share
 //! ([`spiderpool_kube::cluster::request`]).
 //!
-//! Invariant: a family that is switched off is not asked for by name
-//! (`a_family_that_is_off_is_not_asked_for`).
+//! Invariant: a family that is switched off is not asked for
+//! (`a_family_that_is_off_is_not_asked_for`, `default_pools_of_a_family_that_is_off_are_passed_over`).
 
 use crate::agent::Site;
-use crate::conf::{Conf, Families};
+use crate::conf::Conf;
 use crate::facts::Surroundings;
 use crate::failure::Failure;
 use crate::log::chain;
 use spiderpool_agent_api::message::IpamAddArgs;
 use spiderpool_core::label::Labels;
 use spiderpool_core::name::Name;
-use spiderpool_core::request::{FamilyPolicy, PoolNames, Request, Sources};
+use spiderpool_core::request::{FamilyPolicy, PoolNames, Request};
 use spiderpool_kube::annotation::PodAnnotations;
 use spiderpool_kube::cluster::object::EndpointFacts;
 use spiderpool_kube::cluster::request::{self, Attach, BadRequest, Configuration};
@@ -86,7 +86,7 @@ pub(crate) fn lift(ground: Ground<'_>, args: &IpamAddArgs, ticket: u64) -> Resul
     };
     let lifted = request::lift(&attach, &around, &configuration, switches(conf))?;
     let request::Lifted { mut request, identity, migration } = lifted;
-    leave_out(&mut request.sources, conf.families);
+    request.only = conf.families.only();
     let endpoint = identity.kind.map(|_| endpoint(ground, &identity));
     Ok(Lifted { request, identity, endpoint, migration })
 }
@@ -152,20 +152,4 @@ fn master(args: &IpamAddArgs) -> Result<Option<Vec<IpAddr>>, Failure> {
         bare.parse().map_err(|_| told())
     });
     parsed.collect::<Result<_, _>>().map(Some)
-}
-
-/// Leaves out the pools of families that are switched off. A source that named only those goes on being
-/// the source that counts, with none.
-fn leave_out(sources: &mut Sources, families: Families) {
-    let Sources { per_nic, pod, namespace, configured } = sources;
-    let nics = per_nic.iter_mut().flatten().map(|nic| &mut nic.pools);
-    let others = [pod, namespace, configured].into_iter().flatten();
-    for names in nics.chain(others) {
-        if !families.v4 {
-            names.v4.clear();
-        }
-        if !families.v6 {
-            names.v6.clear();
-        }
-    }
 }

@@ -52,6 +52,7 @@ pub(crate) fn request(
         named: named(call, conf)?,
         clean_gateway: ipam.clean_gateway,
         families: ipam.families.unwrap_or_default(),
+        only: None,
         master,
         ticket,
     })

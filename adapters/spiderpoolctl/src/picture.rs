@@ -281,6 +281,7 @@ mod tests {
             routes: Vec::new(),
             clean_gateway: false,
             families: FamilyPolicy::Prefer,
+            only: None,
             master: None,
             ticket: u64::MAX,
         }

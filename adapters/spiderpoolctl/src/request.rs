@@ -170,6 +170,7 @@ impl RequestArgs {
             routes: Vec::new(),
             clean_gateway: ipam.clean_gateway,
             families: FamilyPolicy::default(),
+            only: None,
             master: None,
             ticket: u64::MAX,
         };

@@ -1,6 +1,7 @@
 //! A small language of commands, so that most bytes mean something.
 
 use arbitrary::Arbitrary;
+use spiderpool_core::address::Family;
 use spiderpool_core::command::{Claim, Collect, Command, Conflict, Hold, Place, Reclaim, Release};
 use spiderpool_core::definition::{Policy, Pool, PoolDraft, Reservation, ReservationDraft};
 use spiderpool_core::event::Ending;
@@ -171,6 +172,11 @@ impl Step {
                 FamilyPolicy::Require
             } else {
                 FamilyPolicy::Prefer
+            },
+            only: match (how >> 2) % 4 {
+                1 => Some(Family::V4),
+                2 => Some(Family::V6),
+                _ => None,
             },
             master: None,
             ticket: if how & 0b1000_0000 == 0 { ledger.revision() + 1 } else { 0 },

@@ -181,10 +181,11 @@ impl<'v> Session<'v> {
         Ok(moved)
     }
 
-    /// A named address is kept only if it is the one; a static identity stays only in a pool that
-    /// is still named.
+    /// A named address is kept only if it is the one, one of a family that is switched off never; a
+    /// static identity stays only in a pool that is still named.
     fn may_keep(&self, want: &Want<'_>, found: &Found<'_>) -> Result<bool, Need> {
-        if want.named.is_some_and(|named| named != found.address()) {
+        let is_other = want.named.is_some_and(|named| named != found.address());
+        if is_other || !self.request.allows(want.demand.family) {
             return Ok(false);
         }
         if !self.request.holder.owner.is_static() || matches!(want.names, Names::Held(_)) {
@@ -233,9 +234,12 @@ impl<'v> Session<'v> {
     ) -> Result<Option<Settled<'v>>, Need> {
         let mut list = Vec::with_capacity(10);
         nominees(self.view, want, &mut list)?;
+        let family = want.demand.family;
+        let is_off = !self.request.allows(family);
         let mut fit = Vec::with_capacity(list.len());
         for Nominee { text, entry } in list {
             let objection = match entry {
+                _ if is_off => Ok(Objection::SwitchedOff(family)),
                 Ok(entry) => match objection(entry, want, self.request) {
                     None => {
                         fit.push(entry);

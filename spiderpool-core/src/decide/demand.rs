@@ -1,8 +1,9 @@
 //! Which addresses a request comes to: one want for each attachment and family.
 
-use super::glob::{glob_matches, is_pattern};
+use super::seat::{Seats, entry_of, is_own, seats};
 use crate::address::Family;
 use crate::name::Name;
+use crate::owner::Stage;
 use crate::refusal::{AllocateRefusal, Obstacle, Source};
 use crate::request::{Demand, NicPools, PoolNames, Request};
 use crate::view::{Found, View};
@@ -50,6 +51,21 @@ pub(super) fn plan<'a>(
     request: &'a Request,
     held: &[Found<'_>],
 ) -> Result<Plan<'a>, Obstacle> {
+    let off = |address: &&IpAddr| !request.allows(Family::of(**address));
+    if let Some(address) = request.named.iter().find(off) {
+        return Err(AllocateRefusal::NamedOff { address: *address }.into());
+    }
+    let mut plan = sought(view, request, held)?;
+    require_named(request, &plan.wants)?;
+    let is_served = |want: &Want<'_>| want.current && request.allows(want.demand.family);
+    // With nothing left, the shortlist shows what is named in vain.
+    let in_vain = !plan.wants.iter().any(is_served);
+    plan.wants.retain(|want| request.allows(want.demand.family) || (in_vain && want.current));
+    Ok(plan)
+}
+
+/// The wants of a request, those of a family that is switched off among them.
+fn sought<'a>(view: &View, request: &'a Request, held: &[Found<'_>]) -> Result<Plan<'a>, Obstacle> {
     let sources = &request.sources;
     let given = |names: &'a Option<PoolNames>| names.as_ref().filter(|names| !names.is_empty());
     let (source, names) = if let Some(nics) = &sources.per_nic {
@@ -74,7 +90,6 @@ pub(super) fn plan<'a>(
         };
         wants.push(current(request, family, names, request.clean_gateway));
     }
-    require_named(request, &wants)?;
     Ok(Plan { source, wants })
 }
 
@@ -128,9 +143,7 @@ fn per_nic<'a>(
             why: "names some of them but not all; name all or none",
         });
     }
-    let wants = if named == 0 { unnamed(request, nics, held)? } else { listed(request, nics)? };
-    require_named(request, &wants)?;
-    Ok(wants)
+    if named == 0 { unnamed(request, nics, held) } else { listed(request, nics) }
 }
 
 /// Interfaces with names: all of them are wanted at once.
@@ -155,85 +168,66 @@ fn wants_of<'a>(
     nic: &'a NicPools,
     name: &Name,
 ) -> impl Iterator<Item = Want<'a>> {
-    let families = Family::BOTH.into_iter().filter(|family| !nic.pools.of(*family).is_empty());
-    families.map(move |family| {
-        let clean_gateway = nic.clean_gateway.unwrap_or(request.clean_gateway);
-        let mut want = current(request, family, Names::Listed(nic.pools.of(family)), clean_gateway);
-        if *name != request.attachment {
-            want.demand.attachment = name.clone();
-            want.held_as = name.clone();
-            want.named = None;
-            want.current = false;
-        }
-        want
-    })
+    let listed = Family::BOTH.into_iter().filter_map(|family| Some((family, list(nic, family)?)));
+    listed.map(move |(family, names)| of_nic(request, (nic, name), family, names))
 }
 
-/// The name under which entry `at` of a list without names is held until its ADD comes.
-fn placeholder(at: usize) -> String {
-    format!("#{at}")
+/// The pools of an interface for a family, if there are any.
+fn list(nic: &NicPools, family: Family) -> Option<Names<'_>> {
+    Some(nic.pools.of(family)).filter(|names| !names.is_empty()).map(Names::Listed)
+}
+
+fn of_nic<'a>(
+    request: &Request,
+    (nic, name): (&NicPools, &Name),
+    family: Family,
+    names: Names<'a>,
+) -> Want<'a> {
+    let clean_gateway = nic.clean_gateway.unwrap_or(request.clean_gateway);
+    let mut want = current(request, family, names, clean_gateway);
+    if *name != request.attachment {
+        want.demand.attachment = name.clone();
+        want.held_as = name.clone();
+        want.named = None;
+        want.current = false;
+    }
+    want
 }
 
 /// Interfaces without names: the first ADD takes all addresses, and each later ADD claims the
-/// lowest entry that is left.
+/// lowest entry that is left. What this container was told or can claim stays as it is, whatever is
+/// listed by then; what an earlier one left is kept or moves as with names.
 fn unnamed<'a>(
     request: &'a Request,
     nics: &'a [NicPools],
     held: &[Found<'_>],
 ) -> Result<Vec<Want<'a>>, AllocateRefusal> {
-    if held.is_empty() {
-        let mut wants = Vec::new();
-        for (at, nic) in nics.iter().enumerate() {
-            let name =
-                if at == 0 { Ok(request.attachment.clone()) } else { Name::new(&placeholder(at)) };
-            let name = name.map_err(|_| AllocateRefusal::BadList { why: "is too long" })?;
-            wants.extend(wants_of(request, nic, &name));
+    let Seats { held_as, current } = seats(request, nics, held)?;
+    let mut wants = Vec::new();
+    for ((at, nic), held_as) in nics.iter().enumerate().zip(held_as) {
+        let name = if at == current { &request.attachment } else { &held_as };
+        for family in Family::BOTH {
+            let listed = list(nic, family);
+            let can_claim = listed.is_some() && entry_of(&held_as).is_some();
+            let own = own(request, held, (&held_as, family));
+            let own = own.filter(|own| can_claim || own.allocation.stage == Stage::Attached);
+            let names =
+                own.map(|own| Names::Held(own.allocation.placement.pool.clone())).or(listed);
+            let want = names.map(|names| of_nic(request, (nic, name), family, names));
+            wants.extend(want.map(|want| Want { held_as: held_as.clone(), ..want }));
         }
-        return Ok(wants);
     }
-    let attachment = |found: &Found<'_>| found.allocation.placement.attachment.clone();
-    let bound = held.iter().any(|found| attachment(found) == request.attachment);
-    let claimed = match bound {
-        true => request.attachment.clone(),
-        false => {
-            let left = (1..nics.len()).map(placeholder);
-            let lowest = left
-                .filter_map(|name| held.iter().map(attachment).find(|held| **held == *name))
-                .next();
-            let attachment = request.attachment.clone();
-            lowest.ok_or(AllocateRefusal::TooManyInterfaces { attachment, entries: nics.len() })?
-        }
-    };
-    Ok(held.iter().map(|found| claim(request, nics, found, &claimed)).collect())
+    Ok(wants)
 }
 
-fn claim<'a>(
-    request: &'a Request,
-    nics: &'a [NicPools],
-    found: &Found<'_>,
-    claimed: &Name,
-) -> Want<'a> {
-    let placement = found.allocation.placement;
-    let family = found.key.family;
-    let lists = |nic: &&NicPools| {
-        let mut names = nic.pools.of(family).iter();
-        names.any(|name| {
-            **name == *placement.pool
-                || (is_pattern(name) && glob_matches(name, &placement.pool) == Ok(true))
-        })
+/// What this container itself has of a family under an attachment name.
+fn own<'h, 'v>(
+    request: &Request,
+    held: &'h [Found<'v>],
+    (held_as, family): (&Name, Family),
+) -> Option<&'h Found<'v>> {
+    let is_meant = |found: &&Found<'_>| {
+        found.allocation.placement.attachment == *held_as && found.key.family == family
     };
-    let clean_gateway = nics.iter().find(lists).and_then(|nic| nic.clean_gateway);
-    let mut want = current(
-        request,
-        family,
-        Names::Held(placement.pool.clone()),
-        clean_gateway.unwrap_or(request.clean_gateway),
-    );
-    want.held_as = placement.attachment.clone();
-    if placement.attachment != *claimed {
-        want.demand.attachment = placement.attachment.clone();
-        want.named = None;
-        want.current = false;
-    }
-    want
+    held.iter().filter(is_meant).find(|found| is_own(request, found))
 }

@@ -22,6 +22,7 @@ mod glob;
 mod pick;
 mod release;
 mod remedy;
+mod seat;
 mod shortlist;
 
 pub use glob::{BadPattern, glob_matches};

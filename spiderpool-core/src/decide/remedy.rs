@@ -158,12 +158,8 @@ fn loosen(pool: &Pool, request: &Request, verdict: &Verdict) -> Option<(u8, Pool
         }
         Verdict::NamespaceAffinity { .. } if !namespace.is_empty() => {
             pool.scope.namespace_names.push(namespace.clone());
-            (
-                4,
-                format!(
-                    "add `{namespace}` to `namespaceName`, which takes the place of `namespaceAffinity`"
-                ),
-            )
+            let instead = "which takes the place of `namespaceAffinity`";
+            (4, format!("add `{namespace}` to `namespaceName`, {instead}"))
         }
         Verdict::NamespaceName { .. } | Verdict::NamespaceAffinity { .. } => {
             pool.scope.namespace_names.clear();
@@ -190,6 +186,7 @@ fn loosen(pool: &Pool, request: &Request, verdict: &Verdict) -> Option<(u8, Pool
         | Verdict::BadPattern
         | Verdict::Deleting
         | Verdict::OtherFamily
+        | Verdict::SwitchedOff { .. }
         | Verdict::Master
         | Verdict::Exhausted
         | Verdict::NotMember { .. }

@@ -2,6 +2,7 @@
 
 use super::demand::{Names, Want};
 use super::glob::{glob_matches, is_pattern};
+use crate::address::Family;
 use crate::definition::Scope;
 use crate::label::Selector;
 use crate::refusal::Verdict;
@@ -122,6 +123,7 @@ pub(super) enum Objection<'v> {
     Deleting,
     Disabled,
     OtherFamily,
+    SwitchedOff(Family),
     NodeName(&'v str),
     NodeAffinity(&'v Selector),
     NamespaceName(&'v str),
@@ -139,6 +141,7 @@ impl Objection<'_> {
             Self::Deleting => Verdict::Deleting,
             Self::Disabled => Verdict::Disabled,
             Self::OtherFamily => Verdict::OtherFamily,
+            Self::SwitchedOff(family) => Verdict::SwitchedOff { family },
             Self::NodeName(node) => Verdict::NodeName { node: node.to_owned() },
             Self::NodeAffinity(selector) => {
                 Verdict::NodeAffinity { selector: selector.to_string() }

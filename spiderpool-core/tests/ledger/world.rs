@@ -52,6 +52,7 @@ pub(crate) fn request(pod: &str, container: &str) -> Request {
         routes: Vec::new(),
         clean_gateway: false,
         families: FamilyPolicy::Require,
+        only: None,
         master: None,
         ticket: u64::MAX,
     }

@@ -195,6 +195,7 @@ pub fn lift(
             .map_err(bad_name("an `interface` in `ipam.spidernet.io/ippools`"))?,
         clean_gateway: configuration.clean_gateway,
         families: configuration.families,
+        only: None,
         master: attach.master.map(<[IpAddr]>::to_vec),
         ticket: attach.ticket,
     };

@@ -362,6 +362,7 @@ pub(crate) fn wish(node: &str, pod: &str, container: &str) -> Wish {
         routes: vec![],
         clean_gateway: false,
         families: FamilyPolicy::Require,
+        only: None,
         master: None,
         ticket: 2,
     }

@@ -71,6 +71,7 @@ pub(crate) fn request(pool: &str, container: &str, ticket: u64) -> Request {
         routes: Vec::new(),
         clean_gateway: false,
         families: FamilyPolicy::Require,
+        only: None,
         master: None,
         ticket,
     }

@@ -21,6 +21,7 @@ pub mod reload;
 
 use serde::Deserialize;
 use serde_json::{Map, Value};
+use spiderpool_core::address::Family;
 use spiderpool_core::request::FamilyPolicy;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -54,6 +55,19 @@ pub struct Families {
     pub v4: bool,
     /// `enableIPv6`.
     pub v6: bool,
+}
+
+impl Families {
+    /// The family that is left when the other one is switched off.
+    #[must_use]
+    pub const fn only(self) -> Option<Family> {
+        match (self.v4, self.v6) {
+            (true, false) => Some(Family::V4),
+            (false, true) => Some(Family::V6),
+            // A configuration with neither is refused when it is read.
+            (true, true) | (false, false) => None,
+        }
+    }
 }
 
 /// Whose addresses outlive their pods.

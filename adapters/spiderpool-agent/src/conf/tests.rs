@@ -42,6 +42,14 @@ fn the_references_file_is_read_without_a_word() {
 }
 
 #[test]
+fn a_family_that_is_off_leaves_the_other() {
+    let check = |text, only| assert_eq!(Read::of(text).unwrap().conf.families.only(), only);
+    check("", None);
+    check("enableIPv6: false", Some(Family::V4));
+    check("enableIPv4: false", Some(Family::V6));
+}
+
+#[test]
 fn what_is_ours_is_read() {
     let text = "agent:\n  logLevel: DEBUG\n  familyPolicy: prefer\n  requestTimeoutSeconds: 30\n  repairIntervalSeconds: 0\n  network: kube-system/macvlan\n";
     let own = Read::of(text).unwrap().conf.own;

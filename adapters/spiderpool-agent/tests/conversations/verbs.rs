@@ -4,6 +4,7 @@ use crate::room::{add, room, room_with};
 use crate::world::{annotated, pod};
 use serde_json::{Value, json};
 use spiderpool_core::command::Command;
+use spiderpool_core::definition::PoolDraft;
 use std::time::Duration;
 
 #[tokio::test]
@@ -98,6 +99,37 @@ async fn a_family_that_is_off_is_not_asked_for() {
     let told = room.add("web", "u1", "c1").await;
     assert_eq!(told.addresses().len(), 1);
     assert_eq!(told.body["ips"][0]["version"], 4);
+    let six = [("ipam.spidernet.io/ippool", r#"{"ipv6": ["six"]}"#)];
+    room.world.runs(&annotated(pod("alone", "u2"), &six));
+    let told = room.add("alone", "u2", "c2").await;
+    assert_eq!(told.body["code"], 100);
+    let expected = "no address for IPv6 of eth0 among the pod's pools: \
+                    six: the configuration switches IPv6 off";
+    assert!(told.message().contains(expected), "{}", told.message());
+    room.close().await;
+}
+
+#[tokio::test]
+async fn default_pools_of_a_family_that_is_off_are_passed_over() {
+    let room = room_with("enableIPv4: false\n");
+    for (name, prefix, range) in
+        [("four", "10.6.0.0/24", "10.6.0.10-10.6.0.20"), ("six", "fd00::/64", "fd00::10-fd00::20")]
+    {
+        let ranges = vec![range.into()];
+        let (name, prefix) = (name.into(), prefix.into());
+        room.ledger.define(PoolDraft {
+            name,
+            prefix,
+            ranges,
+            is_default: true,
+            ..PoolDraft::default()
+        });
+    }
+    room.world.runs(&pod("web", "u1"));
+    let mut ask = add("web", "u1", "c1", "eth0");
+    ask["defaultIPv4IPPool"] = json!([]);
+    let told = room.call("POST", "/v1/ipam/ip", &ask).await;
+    assert_eq!(told.addresses(), ["eth0 fd00::10/64"]);
     room.close().await;
 }
 

@@ -10,7 +10,7 @@
 //! |---|---|
 //! | L00001 to L00009 | a test each |
 //! | A00001 | nothing: pools have had no VLAN since long before the reference's present version |
-//! | A00002 to A00018 | a test each. A00007: a pattern that matches nothing is refused; A00013: the interface that is not listed is refused, the other one stays; A00016: nothing at all is kept of an ADD that fails; A00018: replicas keep their addresses when a list without interfaces changes |
+//! | A00002 to A00018 | a test each. A00007: a pattern that matches nothing is refused; A00013: the interface that is not listed is refused, the other one stays; A00016: nothing at all is kept of an ADD that fails; A00018: replicas whose list has no interfaces move with it too, and stay when only its order changes |
 //! | E00001 to E00009 | a test each |
 //! | E00010 | the refusal: no pools are made for applications |
 //! | D00001 | pools may share addresses, and each address is given once; that such a pool is told is the controller's part |

@@ -6,6 +6,7 @@ use super::{AGENT_NAMESPACE, Cluster};
 use crate::failure::Failure;
 use crate::session::Session;
 use serde_json::Value;
+use spiderpool_core::address::Family;
 use spiderpool_core::name::Name;
 use spiderpool_kube::cluster::object::EndpointKey;
 use spiderpool_kube::cluster::reclaim::{NodeState, lift_node};
@@ -149,8 +150,8 @@ fn found<T>(read: Option<T>) -> Lookup<T> {
 pub(super) struct Agents {
     /// Which identities outlive their pods.
     pub(super) switches: Switches,
-    /// Whether IPv4 and IPv6 are given.
-    pub(super) families: (bool, bool),
+    /// The family that is given when the other one is switched off.
+    pub(super) only: Option<Family>,
     /// The network of a pod's first interface.
     pub(super) network: Option<String>,
 }
@@ -168,7 +169,12 @@ impl Agents {
                 stateful_sets: is_on("enableStatefulSet"),
                 virtual_machines: is_on("enableKubevirtStaticIP"),
             },
-            families: (is_on("enableIPv4"), is_on("enableIPv6")),
+            only: match (is_on("enableIPv4"), is_on("enableIPv6")) {
+                (true, false) => Some(Family::V4),
+                (false, true) => Some(Family::V6),
+                // An agent refuses a configuration with neither, and goes on with the one before.
+                (true, true) | (false, false) => None,
+            },
             network: None,
         })
     }
@@ -187,9 +193,9 @@ mod tests {
     #[test]
     fn the_agents_configuration_defaults_to_the_charts() {
         let read = Agents::read("").unwrap();
-        assert!(read.switches.stateful_sets && read.families == (true, true));
+        assert!(read.switches.stateful_sets && read.only.is_none());
         let read = Agents::read("enableStatefulSet: false\nenableIPv6: false\n").unwrap();
-        assert!(!read.switches.stateful_sets && read.families == (true, false));
+        assert!(!read.switches.stateful_sets && read.only == Some(Family::V4));
         assert!(Agents::read("enable: [").is_err());
     }
 

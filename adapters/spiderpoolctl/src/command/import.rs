@@ -242,6 +242,7 @@ fn request(group: &[Matched], node: &Name) -> Result<(Vec<Lease>, Request), Fail
         routes: Vec::new(),
         clean_gateway: true,
         families: FamilyPolicy::Require,
+        only: None,
         master: None,
         ticket: 0,
     };

@@ -50,6 +50,7 @@ pub(crate) fn request(container: &str, interface: &str, pools: PoolNames) -> Req
         routes: Vec::new(),
         clean_gateway: false,
         families: FamilyPolicy::default(),
+        only: None,
         master: None,
         ticket: u64::MAX,
     }

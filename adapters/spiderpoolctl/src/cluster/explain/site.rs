@@ -146,7 +146,7 @@ impl Site {
         };
         Ok(match lift(&attach, &around, &configuration, self.agents.switches) {
             Ok(mut lifted) => {
-                self.leave_out(&mut lifted.request.sources);
+                lifted.request.only = self.agents.only;
                 Ok(lifted.request)
             }
             Err(bad) => Err(super::super::fault::chain(&bad)),
@@ -158,21 +158,6 @@ impl Site {
         let is_silent =
             sources.per_nic.is_some() || sources.pod.is_some() || sources.namespace.is_some();
         self.missing.get(interface).filter(|_| !is_silent).map(String::as_str)
-    }
-
-    /// A family that is switched off is asked for by nobody.
-    fn leave_out(&self, sources: &mut Sources) {
-        let (v4, v6) = self.agents.families;
-        let nics = sources.per_nic.iter_mut().flatten().map(|nic| &mut nic.pools);
-        let others = [&mut sources.pod, &mut sources.namespace, &mut sources.configured];
-        for names in nics.chain(others.into_iter().flatten()) {
-            if !v4 {
-                names.v4.clear();
-            }
-            if !v6 {
-                names.v6.clear();
-            }
-        }
     }
 }
 
