@@ -343,6 +343,7 @@ impl<M: Machine> World<'_, M> {
                 let at = self.host(host);
                 if let Some(host) = self.hosts.get_mut(at) {
                     host.clock += by_ms;
+                    self.clocks_differ = true;
                 }
             }
             Fault::Copy => self.copy = Some(self.server.clone()),
@@ -387,10 +388,8 @@ impl<M: Machine> World<'_, M> {
             if let Some(host) = self.hosts.get_mut(at) {
                 host.demolished = true;
             }
-            for pod in 0..self.pods.len() {
-                if self.pods.get(pod).is_some_and(|pod| pod.host == at) {
-                    self.vanish(pod);
-                }
+            for pod in self.hosts.get(at).map(|host| host.pods.clone()).unwrap_or_default() {
+                self.vanish(pod);
             }
         }
     }

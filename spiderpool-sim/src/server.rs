@@ -15,6 +15,7 @@ use spiderpool_core::slots::Slot;
 use spiderpool_kube::cluster::object::{Body, Index, Key, Listing, Meta, Object};
 use spiderpool_kube::cluster::port::{Outcome, Request};
 use std::collections::BTreeMap;
+use std::ops::Bound;
 
 /// All objects of a cluster, as far as the protocol knows them.
 #[derive(Clone, Debug, Default)]
@@ -60,6 +61,27 @@ impl Server {
         self.objects.values()
     }
 
+    /// Every definition, by name: the pools, the subnets, the reservations.
+    fn definitions(&self) -> impl Iterator<Item = &Object> {
+        // No other key comes before theirs.
+        let is_one = |object: &&Object| {
+            matches!(object.key, Key::Pool(_) | Key::Subnet(_) | Key::Reservation(_))
+        };
+        self.objects.values().take_while(is_one)
+    }
+
+    /// Every object that agents watch, by name.
+    pub fn watched(&self) -> impl Iterator<Item = &Object> {
+        self.definitions().chain(self.object(&Key::Ledger))
+    }
+
+    /// Every endpoint, by name.
+    fn endpoints(&self) -> impl Iterator<Item = &Object> {
+        // No other key comes after theirs.
+        let range = (Bound::Excluded(Key::Ledger), Bound::Unbounded);
+        self.objects.range(range).map(|(_, object)| object)
+    }
+
     /// Does what a request asks; `lenient` drops the comparison of revisions.
     pub fn execute(&mut self, request: &Request, lenient: bool) -> (Outcome, Option<Commit>) {
         match request {
@@ -76,12 +98,12 @@ impl Server {
                     let endpoint = object.body.endpoint();
                     endpoint.is_some_and(|endpoint| *endpoint.facts.node == **node)
                 };
-                let found = self.objects.values().filter(of_node).cloned().collect();
+                let found = self.endpoints().filter(of_node).cloned().collect();
                 (Outcome::Objects(found), None)
             }
             Request::Reservations => {
                 let reservation = |object: &&Object| matches!(object.key, Key::Reservation(_));
-                let found = self.objects.values().filter(reservation).cloned().collect();
+                let found = self.definitions().filter(reservation).cloned().collect();
                 (Outcome::Objects(found), None)
             }
             Request::Create { key, body } => self.create(key, body),
