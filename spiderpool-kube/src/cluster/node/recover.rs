@@ -20,6 +20,7 @@ use spiderpool_core::owner::{Holder, Owner, Stage};
 use spiderpool_core::slots::{Block, BlockKey, BlockSize};
 use spiderpool_core::transaction::Written;
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 /// How often the ready nodes are asked for while a recovery lasts, in milliseconds.
 const NODES_MS: u64 = 2_000;
@@ -244,7 +245,7 @@ impl Node {
                 progress = Progress::Waits;
                 continue;
             };
-            let (events, clash) = self.assertions(&key, block.as_ref(), &claims);
+            let (events, clash) = self.assertions(&key, block.as_deref(), &claims);
             clashes |= clash;
             if clash {
                 self.dispute(key.clone(), format!("two hold one address in block {key}"));
@@ -271,7 +272,7 @@ impl Node {
         &mut self,
         key: &BlockKey,
         since: CallId,
-    ) -> Option<(Option<Block>, Revision)> {
+    ) -> Option<(Option<Arc<Block>>, Revision)> {
         let found = self.block(key, Some(since), &Waiter::Recovery)?;
         let settled = self.lanes.get(key).is_some_and(|lane| lane.latest_is_durable());
         if !settled {

@@ -334,7 +334,7 @@ impl Node {
         }
     }
 
-    pub(super) fn take_back(&mut self, id: RunId, mut run: Run, fault: Fault) {
+    pub(super) fn take_back(&mut self, id: RunId, mut run: Box<Run>, fault: Fault) {
         // In a store that went back the same generation may be of another grant; then the DEL, which
         // looks for the container, takes it back.
         let is_sure = run.epoch == self.record.epoch() && self.recovery_reason().is_none();
@@ -356,7 +356,7 @@ impl Node {
     }
 
     /// The end of a run; whoever waited behind it goes on.
-    pub(super) fn end(&mut self, mut run: Run, answer: Result<Answer, Fault>) {
+    pub(super) fn end(&mut self, mut run: Box<Run>, answer: Result<Answer, Fault>) {
         if answer.is_ok() && !run.undoing {
             self.note_release(&mut run);
         }
