@@ -75,6 +75,11 @@ impl Name {
         }
     }
 
+    /// A part of something that was checked when it came in; `None` when there is nothing.
+    pub(crate) fn checked_before(text: &str) -> Option<Self> {
+        (!text.is_empty()).then(|| Self(text.into()))
+    }
+
     /// The text.
     #[must_use]
     pub fn as_str(&self) -> &str {

@@ -49,6 +49,11 @@ impl Owner {
         Name::new(text).map(Self)
     }
 
+    /// An owner of something that was checked when it came in; `None` when there is nothing.
+    pub(crate) fn checked_before(text: &str) -> Option<Self> {
+        Name::checked_before(text).map(Self)
+    }
+
     /// Whether its addresses outlive its pods and are only given back by its own release.
     #[must_use]
     pub fn is_static(&self) -> bool {
@@ -90,6 +95,18 @@ pub struct Holder {
     pub container: Option<Name>,
     /// The node that the pod runs on.
     pub node: Name,
+}
+
+impl Holder {
+    /// The texts of owner, pod UID, container and node; empty where there is none.
+    pub(crate) fn parts(&self) -> [&str; 4] {
+        [
+            self.owner.as_str(),
+            self.pod_uid.as_deref().unwrap_or_default(),
+            self.container.as_deref().unwrap_or_default(),
+            &self.node,
+        ]
+    }
 }
 
 /// Where within its owner an allocation belongs.

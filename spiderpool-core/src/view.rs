@@ -16,6 +16,7 @@ mod names;
 mod need;
 mod tags;
 
+pub use apply::block_after;
 pub use ground::Found;
 pub use need::{Need, Tally, Wanted};
 

@@ -43,6 +43,9 @@ pub(crate) struct Host<M> {
     notes: u32,
     /// By how much its clock is off, in milliseconds.
     pub(crate) clock: i64,
+    /// The pods that were assigned to it, and their sandboxes, in the order in which they were made.
+    pub(crate) pods: Vec<usize>,
+    pub(crate) sandboxes: Vec<usize>,
     pub(crate) asks: BTreeMap<AskId, Asked>,
     pub(crate) next_ask: AskId,
     pub(crate) ticket: u64,
@@ -131,6 +134,8 @@ impl<M> Host<M> {
             careless: false,
             notes: 0,
             clock: shape.clocks.get(at).copied().unwrap_or(0),
+            pods: Vec::new(),
+            sandboxes: Vec::new(),
             asks: BTreeMap::new(),
             next_ask: 0,
             ticket: 0,
@@ -409,8 +414,8 @@ impl<M: Machine> World<'_, M> {
         host.watch.listed = host.watch.reached;
         host.watch.since.clear();
         *self.counts.requests.entry("list definitions").or_default() += 1;
-        let watched = self.server.objects().filter(|object| is_watched(&object.key));
-        let (objects, revision) = (watched.cloned().collect(), self.server.revision());
+        let (objects, revision) =
+            (self.server.watched().cloned().collect(), self.server.revision());
         let delay = if self.chance.one_in(8) { self.chance.between(1, 2_000) } else { 5 };
         self.after(delay, Happening::Listed { host: at, watch, objects, revision });
     }

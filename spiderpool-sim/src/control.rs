@@ -10,7 +10,7 @@ use crate::runtime::Life;
 use crate::schedule::{Action, Edit, Fault};
 use crate::truth::block_of;
 use crate::world::{Happening, World};
-use spiderpool_core::address::Family;
+use spiderpool_core::address::{AddressSet, Family};
 use spiderpool_core::command::Place;
 use spiderpool_core::definition::{Policy, Pool, PoolDraft, Reservation, ReservationDraft};
 use spiderpool_core::name::Name;
@@ -61,6 +61,19 @@ impl Definitions {
         })
     }
 
+    /// Every address that any pool gives out.
+    fn usable_sets(&self) -> Vec<(Name, AddressSet)> {
+        let pools = self.pools.iter().map(|pool| &pool.present);
+        let open = pools.filter(|pool| !pool.is_disabled() && !pool.is_deleting());
+        let usable = |pool: &Arc<Pool>| {
+            let reserved = self.reservations.iter().map(|reservation| reservation.addresses());
+            let usable =
+                reserved.fold(pool.usable(), |usable, reserved| usable.difference(reserved));
+            (pool.space().clone(), usable)
+        };
+        open.map(usable).collect()
+    }
+
     /// Every address that a pool gives out.
     fn usable(&self, pool: &Pool) -> Vec<Place> {
         if pool.is_disabled() || pool.is_deleting() {
@@ -75,6 +88,11 @@ impl Definitions {
             .map(|address| Place { space: space.clone(), address })
             .collect()
     }
+}
+
+/// Whether one of these sets, each of an address space, has a place.
+fn holds(sets: &[(Name, AddressSet)], place: &Place) -> bool {
+    sets.iter().any(|(space, set)| *space == place.space && set.contains(place.address))
 }
 
 /// Every address of a pool's ranges without its exclusions.
@@ -196,13 +214,13 @@ impl<M: Machine> World<'_, M> {
                 self.edit_pool(at, edit);
             }
         }
-        let after = self.usable_everywhere();
-        self.truth.withdrawn.retain(|place| !after.contains(place));
+        let after = self.definitions.usable_sets();
+        self.truth.withdrawn.retain(|place| !holds(&after, place));
         self.definitions.edits += 1;
         let number = self.definitions.edits;
         let Some(pool) = self.definitions.pools.get_mut(at) else { return };
         pool.edit = number;
-        pool.leaving = before.into_iter().filter(|place| !after.contains(place)).collect();
+        pool.leaving = before.into_iter().filter(|place| !holds(&after, place)).collect();
         let delay = self.chance.between(1, 300);
         self.after(delay, Happening::Withdrawn { pool: at, edit: number });
     }
@@ -270,8 +288,8 @@ impl<M: Machine> World<'_, M> {
             return;
         }
         let leaving = std::mem::take(&mut pool.leaving);
-        let present = self.usable_everywhere();
-        for place in leaving.into_iter().filter(|place| !present.contains(place)) {
+        let present = self.definitions.usable_sets();
+        for place in leaving.into_iter().filter(|place| !holds(&present, place)) {
             let (key, slot) = block_of(&place);
             let state = self.sheet(&key).and_then(|sheet| sheet.slots.get(&slot));
             if !matches!(state, Some(Slot::Allocated(_))) {
@@ -343,6 +361,7 @@ impl<M: Machine> World<'_, M> {
                 let at = self.host(host);
                 if let Some(host) = self.hosts.get_mut(at) {
                     host.clock += by_ms;
+                    self.clocks_differ = true;
                 }
             }
             Fault::Copy => self.copy = Some(self.server.clone()),
@@ -387,10 +406,8 @@ impl<M: Machine> World<'_, M> {
             if let Some(host) = self.hosts.get_mut(at) {
                 host.demolished = true;
             }
-            for pod in 0..self.pods.len() {
-                if self.pods.get(pod).is_some_and(|pod| pod.host == at) {
-                    self.vanish(pod);
-                }
+            for pod in self.hosts.get(at).map(|host| host.pods.clone()).unwrap_or_default() {
+                self.vanish(pod);
             }
         }
     }

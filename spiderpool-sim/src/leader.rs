@@ -226,18 +226,24 @@ impl<M: Machine> World<'_, M> {
             }
             return;
         }
-        let node = self.hosts.get(pod.host).map(|host| host.node.to_string());
+        let node = self.hosts.get(pod.host).map(|host| host.node.as_str()).unwrap_or_default();
+        let says_so = |Endpoint { facts, slots: known }: &Endpoint| {
+            *known == slots
+                && (&facts.key, &*facts.node) == (&pod.key, node)
+                && *facts.pod_uid == *pod.uid
+                && (&*facts.owner_kind, &*facts.owner_name) == ("Pod", pod.key.name.as_str())
+        };
+        if present.is_some_and(says_so) {
+            return;
+        }
         let facts = EndpointFacts {
             key: pod.key.clone(),
             pod_uid: pod.uid.to_string(),
-            node: node.unwrap_or_default(),
+            node: node.to_owned(),
             owner_kind: "Pod".to_owned(),
             owner_name: pod.key.name.to_string(),
         };
-        let wanted = Endpoint { facts, slots };
-        if present != Some(&wanted) {
-            self.server.put(&key, Body::Endpoint(wanted), 1);
-        }
+        self.server.put(&key, Body::Endpoint(Endpoint { facts, slots }), 1);
     }
 
     /// Endpoints of identities that have become invalid go before their slots do.

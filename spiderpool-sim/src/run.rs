@@ -142,18 +142,21 @@ pub fn series<M: Machine>(
                 break;
             }
             let schedule = Schedule::of(first.wrapping_add(at), setting.scope);
-            let mut outcome = run::<M>(&schedule, setting.bug);
-            if setting.bug.is_some() && outcome.violation.is_some() {
-                // A planted bug is found only where all is well without it.
-                outcome.violation.take_if(|_| run::<M>(&schedule, None).violation.is_some());
-            }
+            let mut world: World<'_, M> = World::new(&schedule, setting.bug);
+            world.run();
             own.schedules += 1;
-            own.counts.add(&outcome.counts);
-            if let Some(violation) = &outcome.violation {
-                stop.store(!setting.survey, Ordering::Relaxed);
-                own.fail(kind(violation), (1, outcome.seed));
-                own.failure.get_or_insert(outcome);
+            own.counts.add(world.counts());
+            if world.truth().is_sound() {
+                continue;
             }
+            // A planted bug is found only where all is well without it.
+            if setting.bug.is_some() && run::<M>(&schedule, None).violation.is_some() {
+                continue;
+            }
+            let outcome = outcome(&schedule, &world);
+            stop.store(!setting.survey, Ordering::Relaxed);
+            own.fail(kind(outcome.violation.as_deref().unwrap_or_default()), (1, outcome.seed));
+            own.failure.get_or_insert(outcome);
         }
         merge(&tally, own);
     };

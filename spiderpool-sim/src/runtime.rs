@@ -218,6 +218,9 @@ impl<M: Machine> World<'_, M> {
             forced: false,
         };
         self.pods.push(pod);
+        if let Some(host) = self.hosts.get_mut(host) {
+            host.pods.push(at);
+        }
         let delay = self.chance.between(1, 500);
         self.after(delay, Happening::Sync(at));
     }
@@ -242,6 +245,9 @@ impl<M: Machine> World<'_, M> {
         let whole = self.chance.one_in(3);
         let (phase, waits_for) = (Phase::Adding(0), None);
         self.sandboxes.push(Sandbox { pod, host, container, phase, waits_for, whole, retries: 0 });
+        if let Some(host) = self.hosts.get_mut(host) {
+            host.sandboxes.push(at);
+        }
         if let Some(pod) = self.pods.get_mut(pod) {
             pod.sandbox = Some(at);
         }
@@ -547,12 +553,10 @@ impl<M: Machine> World<'_, M> {
         host.asks.clear();
         host.off_since.get_or_insert(now);
         self.die(at);
-        for sandbox in 0..self.sandboxes.len() {
-            if self.sandboxes.get(sandbox).is_some_and(|sandbox| sandbox.host == at) {
-                self.take_down(sandbox, None);
-                if let Some(sandbox) = self.sandboxes.get_mut(sandbox) {
-                    sandbox.waits_for = None;
-                }
+        for sandbox in self.hosts.get(at).map(|host| host.sandboxes.clone()).unwrap_or_default() {
+            self.take_down(sandbox, None);
+            if let Some(sandbox) = self.sandboxes.get_mut(sandbox) {
+                sandbox.waits_for = None;
             }
         }
     }
@@ -564,25 +568,21 @@ impl<M: Machine> World<'_, M> {
             return;
         }
         host.off_since = None;
+        let (sandboxes, pods) = (host.sandboxes.clone(), host.pods.clone());
         let delay = self.chance.between(1, 3_000);
         self.after(delay, Happening::Start(at));
-        for sandbox in 0..self.sandboxes.len() {
-            let dying = self.sandboxes.get(sandbox).is_some_and(|sandbox| {
-                sandbox.host == at && matches!(sandbox.phase, Phase::Dying(_))
-            });
-            if dying {
+        for sandbox in sandboxes {
+            let phase = self.sandboxes.get(sandbox).map(|sandbox| sandbox.phase);
+            if matches!(phase, Some(Phase::Dying(_))) {
                 let delay = self.chance.between(1, 4_000);
                 self.after(delay, Happening::Del { sandbox });
             }
         }
-        for pod in 0..self.pods.len() {
-            let here = self.pods.get(pod).is_some_and(|pod| pod.host == at);
-            if here {
-                let delay = self.chance.between(1, 4_000);
-                self.after(delay, Happening::Sync(pod));
-                if self.pods.get(pod).is_some_and(|pod| pod.life == Life::Stopping) {
-                    self.after(delay, Happening::Stop { pod });
-                }
+        for pod in pods {
+            let delay = self.chance.between(1, 4_000);
+            self.after(delay, Happening::Sync(pod));
+            if self.pods.get(pod).is_some_and(|pod| pod.life == Life::Stopping) {
+                self.after(delay, Happening::Stop { pod });
             }
         }
     }

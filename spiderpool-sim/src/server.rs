@@ -12,14 +12,16 @@
 
 use spiderpool_core::event::Revision;
 use spiderpool_core::slots::Slot;
-use spiderpool_kube::cluster::object::{Body, Index, Key, Listing, Meta, Object};
+use spiderpool_kube::cluster::object::{Body, Key, Listing, Meta, Object};
 use spiderpool_kube::cluster::port::{Outcome, Request};
 use std::collections::BTreeMap;
+use std::ops::Bound;
+use std::sync::Arc;
 
 /// All objects of a cluster, as far as the protocol knows them.
 #[derive(Clone, Debug, Default)]
 pub struct Server {
-    objects: BTreeMap<Key, Object>,
+    objects: BTreeMap<Key, Arc<Object>>,
     revision: Revision,
 }
 
@@ -29,7 +31,7 @@ pub struct Commit {
     /// Of which object.
     pub key: Key,
     /// What it was before; `None` when it did not exist.
-    pub before: Option<Object>,
+    pub before: Option<Arc<Object>>,
     /// Whether a replacement was computed from something else than what it replaced.
     pub mistaken: bool,
 }
@@ -52,19 +54,46 @@ impl Server {
     /// An object as it is.
     #[must_use]
     pub fn object(&self, key: &Key) -> Option<&Object> {
-        self.objects.get(key)
+        self.objects.get(key).map(|object| &**object)
+    }
+
+    /// An object as it is, for whoever keeps it while others change it.
+    #[must_use]
+    pub fn shared(&self, key: &Key) -> Option<Arc<Object>> {
+        self.objects.get(key).cloned()
     }
 
     /// Every object, by name.
     pub fn objects(&self) -> impl Iterator<Item = &Object> {
-        self.objects.values()
+        self.objects.values().map(|object| &**object)
+    }
+
+    /// Every definition, by name: the pools, the subnets, the reservations.
+    fn definitions(&self) -> impl Iterator<Item = &Object> {
+        // No other key comes before theirs.
+        let is_one = |object: &&Object| {
+            matches!(object.key, Key::Pool(_) | Key::Subnet(_) | Key::Reservation(_))
+        };
+        self.objects().take_while(is_one)
+    }
+
+    /// Every object that agents watch, by name.
+    pub fn watched(&self) -> impl Iterator<Item = &Object> {
+        self.definitions().chain(self.object(&Key::Ledger))
+    }
+
+    /// Every endpoint, by name.
+    fn endpoints(&self) -> impl Iterator<Item = &Object> {
+        // No other key comes after theirs.
+        let range = (Bound::Excluded(Key::Ledger), Bound::Unbounded);
+        self.objects.range(range).map(|(_, object)| &**object)
     }
 
     /// Does what a request asks; `lenient` drops the comparison of revisions.
     pub fn execute(&mut self, request: &Request, lenient: bool) -> (Outcome, Option<Commit>) {
         match request {
             Request::Read(key) => {
-                let found = self.objects.get(key);
+                let found = self.object(key);
                 (found.map_or(Outcome::Absent, |o| Outcome::Found(Box::new(o.clone()))), None)
             }
             Request::ReadMeta(key) => {
@@ -76,12 +105,12 @@ impl Server {
                     let endpoint = object.body.endpoint();
                     endpoint.is_some_and(|endpoint| *endpoint.facts.node == **node)
                 };
-                let found = self.objects.values().filter(of_node).cloned().collect();
+                let found = self.endpoints().filter(of_node).cloned().collect();
                 (Outcome::Objects(found), None)
             }
             Request::Reservations => {
                 let reservation = |object: &&Object| matches!(object.key, Key::Reservation(_));
-                let found = self.objects.values().filter(reservation).cloned().collect();
+                let found = self.definitions().filter(reservation).cloned().collect();
                 (Outcome::Objects(found), None)
             }
             Request::Create { key, body } => self.create(key, body),
@@ -123,47 +152,50 @@ impl Server {
             let why = "the block cannot go back".to_owned();
             return (Outcome::Refused { why }, None);
         }
-        let before = stored.clone();
-        let meta = self.put(key, merged, before.meta.generation + 1);
-        (Outcome::Done(meta), Some(Commit { key: key.clone(), before: Some(before), mistaken }))
+        let generation = stored.meta.generation + 1;
+        let (meta, before) = self.exchange(key, merged, generation);
+        (Outcome::Done(meta), Some(Commit { key: key.clone(), before, mistaken }))
     }
 
     fn list(&mut self, key: &Key, first: u128, listing: Listing) -> (Outcome, Option<Commit>) {
-        let before = self.objects.get(key).cloned();
-        let mut index = match before.as_ref().map(|object| &object.body) {
-            Some(Body::Index(index)) => index.clone(),
-            _ => Index::default(),
-        };
-        if let (Some(object), Some(_)) =
-            (&before, index.blocks.get(&first).filter(|known| **known == listing))
+        let stored = self.object(key);
+        let known = stored.and_then(|object| object.body.index());
+        if let (Some(object), Some(index)) = (stored, known)
+            && index.blocks.get(&first) == Some(&listing)
         {
             return (Outcome::Done(object.meta), None);
         }
+        let mut index = known.cloned().unwrap_or_default();
         index.blocks.insert(first, listing);
-        let generation = before.as_ref().map_or(1, |object| object.meta.generation + 1);
-        let meta = self.put(key, Body::Index(index), generation);
+        let generation = stored.map_or(1, |object| object.meta.generation + 1);
+        let (meta, before) = self.exchange(key, Body::Index(index), generation);
         (Outcome::Done(meta), Some(Commit { key: key.clone(), before, mistaken: false }))
     }
 
     /// Writes an object whatever is there, as people and other controllers do.
     pub fn put(&mut self, key: &Key, body: Body, generation: u64) -> Meta {
+        self.exchange(key, body, generation).0
+    }
+
+    /// The same, and what was there.
+    fn exchange(&mut self, key: &Key, body: Body, generation: u64) -> (Meta, Option<Arc<Object>>) {
         self.revision += 1;
         let deleting = matches!(&body, Body::Pool(pool) if pool.is_deleting());
         let meta = Meta { revision: self.revision, generation, deleting };
-        self.objects.insert(key.clone(), Object { key: key.clone(), meta, body });
-        meta
+        let object = Arc::new(Object { key: key.clone(), meta, body });
+        (meta, self.objects.insert(key.clone(), object))
     }
 
     /// Changes something of an object that is not the protocol's business, such as a label.
     pub fn touch(&mut self, key: &Key) -> bool {
         let Some(object) = self.objects.get_mut(key) else { return false };
         self.revision += 1;
-        object.meta.revision = self.revision;
+        Arc::make_mut(object).meta.revision = self.revision;
         true
     }
 
     /// Takes an object away, finalizers and all.
-    pub fn remove(&mut self, key: &Key) -> Option<Object> {
+    pub fn remove(&mut self, key: &Key) -> Option<Arc<Object>> {
         let object = self.objects.remove(key)?;
         self.revision += 1;
         Some(object)

@@ -345,10 +345,10 @@ impl<M: Machine> World<'_, M> {
     }
 
     /// Something was written.
-    pub(crate) fn committed(&mut self, commit: Commit, sender: Sender) {
-        let Some(object) = self.server.object(&commit.key).cloned() else { return };
+    pub(crate) fn committed(&mut self, commit: &Commit, sender: Sender) {
+        let Some(object) = self.server.shared(&commit.key) else { return };
         if crate::agent::is_watched(&commit.key) {
-            self.broadcast(&Change::Seen(Box::new(object.clone())));
+            self.broadcast(&Change::Seen(Box::new((*object).clone())));
         }
         if commit.mistaken && self.truth.loss.is_none() && sender != Sender::Leader {
             let key = &commit.key;
@@ -358,13 +358,13 @@ impl<M: Machine> World<'_, M> {
         if recovers && self.truth.loss.is_some() {
             self.truth.noticed_at.get_or_insert(self.now);
         }
-        let before = commit.before.map(|object| object.body);
-        if let Some(Body::Ledger(Ledger { recovery: Some(recovery), .. })) = &before
+        let before = commit.before.as_ref().map(|object| &object.body);
+        if let Some(Body::Ledger(Ledger { recovery: Some(recovery), .. })) = before
             && !recovers
         {
             self.recovery_ended(&recovery.asserted);
         }
-        if let (Key::Block(key), Body::Block(after)) = (&commit.key, object.body) {
+        if let (Key::Block(key), Body::Block(after)) = (&commit.key, &object.body) {
             match before {
                 Some(Body::Block(before)) => self.check_block(key, &before.sheet, &after.sheet),
                 _ => self.check_backing(key, &after.sheet),
@@ -397,10 +397,10 @@ impl<M: Machine> World<'_, M> {
                 ((before.generation, before.commits), (after.generation, after.commits));
             self.violated(&format!("the block at {key} went back from {from:?} to {to:?}"));
         }
-        for slot in 0..before.size.slots() {
-            let (was, is) = (before.slots.get(&slot), after.slots.get(&slot));
-            if was.is_some() && was != is {
-                self.check_slot(&place(key, slot), is);
+        for (slot, was) in &before.slots {
+            let is = after.slots.get(slot);
+            if Some(was) != is {
+                self.check_slot(&place(key, *slot), is);
             }
         }
         self.check_backing(key, after);

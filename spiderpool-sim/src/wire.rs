@@ -235,7 +235,7 @@ impl<M: Machine> World<'_, M> {
         };
         self.note(self.server.revision());
         if let Some(commit) = commit {
-            self.committed(commit, flight.sender);
+            self.committed(&commit, flight.sender);
             if let (Sender::Host { host, life }, false) = (flight.sender, flight.answered)
                 && self.hosts.get(host).is_some_and(|host| host.life == life)
             {
@@ -265,8 +265,9 @@ impl<M: Machine> World<'_, M> {
         };
         let foreign = |(slot, state): (&u8, &Slot)| match state {
             Slot::Allocated(held) => {
-                let changes = was.sheet.slots.get(slot) != body.sheet.slots.get(slot);
-                changes && held.holder.node != host.node && !held.holder.owner.is_static()
+                held.holder.node != host.node
+                    && !held.holder.owner.is_static()
+                    && was.sheet.slots.get(slot) != body.sheet.slots.get(slot)
             }
             Slot::Resting { .. } | Slot::Quarantined { .. } => false,
         };

@@ -12,6 +12,7 @@ use crate::refusal::{Candidate, Edit, Obstacle, Remedy, Shortlist, Verdict, Weig
 use crate::request::Request;
 use crate::slots::BlockKey;
 use crate::view::{Need, PoolEntry, View};
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -33,7 +34,7 @@ pub(super) fn remedy(
             wait_until_ms: Some(until_ms),
         }));
     }
-    let mut trial = view.clone();
+    let mut trial = Cow::Borrowed(view);
     let mut pools = BTreeMap::new();
     let mut edits = Vec::new();
     let mut now = refused.clone();
@@ -44,14 +45,14 @@ pub(super) fn remedy(
         let Some((pool, edit)) = cheapest(&trial, request, weighed)? else { return Ok(None) };
         let object = ObjectKey::Pool(pool.name().clone());
         let pool = Arc::new(pool);
-        trial.apply(&object, &Event::PoolDefined(Arc::clone(&pool)));
-        pools.insert(pool.name().clone(), PoolDraft::from((*pool).clone()));
+        trial.to_mut().apply(&object, &Event::PoolDefined(Arc::clone(&pool)));
+        pools.insert(pool.name().clone(), pool);
         edits.push(edit);
         now = shortlist(&trial, request, moment)?;
     }
     let met = !now.demands.is_empty() && now.demands.iter().all(Weighed::is_satisfied);
-    let pools = pools.into_values().collect();
-    Ok(met.then_some(Remedy { edits, pools, wait_until_ms: None }))
+    let pools = pools.into_values().map(|pool| PoolDraft::from(Pool::clone(&pool)));
+    Ok(met.then(|| Remedy { edits, pools: pools.collect(), wait_until_ms: None }))
 }
 
 /// The earliest end of a cool-down or quarantine after which the request succeeds as it is.

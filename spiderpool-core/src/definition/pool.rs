@@ -137,6 +137,9 @@ impl Pool {
     /// The addresses that it may give out by its own definition; reservations are taken off later.
     #[must_use]
     pub fn usable(&self) -> AddressSet {
+        if self.excluded.is_empty() {
+            return self.ranges.clone();
+        }
         self.ranges.difference(&self.excluded)
     }
 

@@ -216,22 +216,33 @@ impl Block {
 
     /// Every allocated slot, in slot order.
     pub fn allocations(&self) -> impl Iterator<Item = Allocation<'_>> {
+        let whole = self.text.whole();
         let slots = Bits(self.allocated);
-        slots.zip(&self.records).map(|(slot, record)| self.unpack(slot, record))
+        slots.zip(&self.records).map(move |(slot, record)| self.unpack(slot, record, whole))
     }
 
     /// What is known of one slot, if it is allocated.
     #[must_use]
     pub fn allocation(&self, slot: u8) -> Option<Allocation<'_>> {
         let record = self.records.get(self.place(slot)?)?;
-        Some(self.unpack(slot, record))
+        Some(self.unpack(slot, record, None))
     }
 
     /// The texts of the owner and the container of an allocated slot, as bytes.
     pub(crate) fn keys(&self, slot: u8) -> Option<[&[u8]; 2]> {
         let record = self.records.get(self.place(slot)?)?;
+        Some(self.keys_of(record))
+    }
+
+    /// The same of every allocated slot, in slot order.
+    pub(crate) fn all_keys(&self) -> impl Iterator<Item = (u8, [&[u8]; 2])> {
+        let slots = Bits(self.allocated);
+        slots.zip(&self.records).map(|(slot, record)| (slot, self.keys_of(record)))
+    }
+
+    fn keys_of(&self, record: &Record) -> [&[u8]; 2] {
         let [owner, _, container, _] = record.spans();
-        Some([self.text.bytes(owner), self.text.bytes(container)])
+        [self.text.bytes(owner), self.text.bytes(container)]
     }
 
     /// Where an allocated slot belongs.
@@ -258,14 +269,19 @@ impl Block {
         (all, names)
     }
 
-    fn unpack(&self, slot: u8, record: &Record) -> Allocation<'_> {
-        let [owner, pod_uid, container, node] = record.spans();
+    /// Lays a record open; `whole` is all of the text, where somebody has looked at it.
+    fn unpack<'a>(&'a self, slot: u8, record: &Record, whole: Option<&'a str>) -> Allocation<'a> {
+        let part = |span: Range<usize>| {
+            let part = whole.and_then(|whole| whole.get(span.clone()));
+            part.unwrap_or_else(|| self.text.get(span))
+        };
+        let [owner, pod_uid, container, node] = record.spans().map(part);
         Allocation {
             slot,
-            owner: self.text.get(owner),
-            pod_uid: self.text.get(pod_uid),
-            container: self.text.get(container),
-            node: self.text.get(node),
+            owner,
+            pod_uid,
+            container,
+            node,
             placement: self.placement(record.placement),
             stage: record.stage,
             generation: record.generation,
@@ -306,12 +322,7 @@ impl Block {
             insert_sorted(&mut self.suspects, Suspect { slot, rounds });
         }
         self.generation = self.generation.max(stamp.generation);
-        let parts = [
-            holder.owner.as_str(),
-            holder.pod_uid.as_deref().unwrap_or_default(),
-            holder.container.as_deref().unwrap_or_default(),
-            &holder.node,
-        ];
+        let parts = holder.parts();
         let [owner, pod_uid, container, node] = parts.map(|part| length(part.len()));
         let placement = self.intern(placement);
         let (stage, generation, since_ms) = (stamp.stage, stamp.generation, stamp.at_ms);
@@ -450,11 +461,20 @@ impl PartialEq for Block {
             && (self.allocated, &self.resting) == (other.allocated, &other.resting)
             && self.quarantined == other.quarantined
             && self.suspects == other.suspects
-            && self.allocations().eq(other.allocations())
+            && (self.is_packed_like(other) || self.allocations().eq(other.allocations()))
     }
 }
 
 impl Eq for Block {}
+
+impl Block {
+    /// Whether even the bytes are the same, which tells the same content without a look at it.
+    fn is_packed_like(&self, other: &Self) -> bool {
+        self.records == other.records
+            && self.placements == other.placements
+            && self.text.is_like(&other.text)
+    }
+}
 
 /// What a grant carries besides names.
 #[derive(Clone, Copy, Debug)]

@@ -243,6 +243,34 @@ impl FreeIndex {
         true
     }
 
+    /// Marks those of the 64 addresses from `first` on as taken whose bit is set, lowest in bit 0.
+    pub fn take_word(&mut self, first: u128, bits: u64) {
+        let shift = child_of(0, first);
+        if bits == 0 {
+            return;
+        }
+        if bits.leading_zeros() < shift {
+            // They lie in two leaves.
+            let below = u64::MAX >> shift;
+            self.take_word(first, bits & below);
+            let rest = u128::from(64 - shift);
+            return self.take_word(first.saturating_add(rest), bits >> (64 - shift));
+        }
+        let Some(leaf) = self.leaf_over(first) else { return };
+        let word = self.leaf(leaf);
+        let taken = word & (bits << shift);
+        self.set_leaf(leaf, word & !taken);
+        let mut has_free = word != taken;
+        for level in 1..=self.top {
+            let node = self.node_mut(self.path.id(level));
+            node.free = node.free.saturating_sub(taken.count_ones().into());
+            if !has_free {
+                node.word &= !(1 << child_of(level, first));
+            }
+            has_free = node.word != 0;
+        }
+    }
+
     /// Marks an address as free again; false when it already was, or is not in the mask.
     pub fn give(&mut self, number: u128) -> bool {
         if !self.mask.holds(number) {

@@ -106,7 +106,10 @@ impl View {
         if let Some(old) = &old {
             self.forget_prefix(&old.pool);
         }
-        let usable = Arc::new(pool.usable().difference(&self.reserved(pool)));
+        let reserved = self.reserved(pool);
+        let usable = pool.usable();
+        let usable = if reserved.is_empty() { usable } else { usable.difference(&reserved) };
+        let usable = Arc::new(usable);
         let mut entry = PoolEntry {
             pool: Arc::clone(pool),
             free: FreeIndex::new(Arc::clone(&usable)),
@@ -152,50 +155,18 @@ impl View {
     }
 
     fn apply_to_block(&mut self, key: &BlockKey, event: &Event) {
-        match event {
-            Event::Opened { size, incarnation, generation } => {
-                let block = Block::new(*size, *incarnation).above(*generation);
-                self.ground_mut(&key.space, key.family).put(key.first, block, 0);
-            }
-            Event::Granted { slot, grant } | Event::Adopted { slot, grant } => {
-                let Grant { holder, placement, stage, generation, at_ms } = grant;
-                let stamp = Stamp { stage: *stage, generation: *generation, at_ms: *at_ms };
-                self.change_slot(key, *slot, Some(&placement.pool), |block| {
-                    block.grant(*slot, holder, placement, stamp);
-                });
-            }
-            Event::Restaged { slot, placement, stage, at_ms } => {
-                self.change_slot(key, *slot, Some(&placement.pool), |block| {
-                    block.restage(*slot, placement, *stage, *at_ms);
-                });
-            }
-            Event::Freed { slot, generation, at_ms, rests, .. } => {
-                self.change_slot(key, *slot, None, |block| {
-                    block.release(*slot, *generation, rests.then_some(*at_ms));
-                });
-            }
-            Event::Quarantined { slot, mac, at_ms, until_ms, rounds } => {
-                let quarantine = Quarantine {
-                    slot: *slot,
-                    mac: *mac,
-                    since_ms: *at_ms,
-                    until_ms: *until_ms,
-                    rounds: *rounds,
-                };
-                self.change_slot(key, *slot, None, |block| block.quarantine(quarantine));
-            }
-            Event::Cleared { slot } => {
-                self.change_slot(key, *slot, None, |block| block.clear(*slot))
-            }
-            Event::SpaceDefined(_)
-            | Event::SubnetDefined(_)
-            | Event::SubnetRemoved
-            | Event::ReservationDefined(_)
-            | Event::ReservationRemoved
-            | Event::PoolDefined(_)
-            | Event::PoolRemoved
-            | Event::Buried(_)
-            | Event::Forgotten => {}
+        if let Some(block) = opened(event) {
+            self.ground_mut(&key.space, key.family).put(key.first, Arc::new(block), 0);
+        }
+        let pool = if let Event::Granted { grant, .. } | Event::Adopted { grant, .. } = event {
+            Some(&grant.placement.pool)
+        } else if let Event::Restaged { placement, .. } = event {
+            Some(&placement.pool)
+        } else {
+            None
+        };
+        if let Some(slot) = event.slot() {
+            self.change_slot(key, slot, pool, |block| apply_to_slot(block, event));
         }
     }
 
@@ -247,6 +218,62 @@ impl View {
     }
 }
 
+/// The block that an event made, if it made one.
+fn opened(event: &Event) -> Option<Block> {
+    let Event::Opened { size, incarnation, generation } = event else { return None };
+    Some(Block::new(*size, *incarnation).above(*generation))
+}
+
+/// Applies what happened to one slot to its block.
+fn apply_to_slot(block: &mut Block, event: &Event) {
+    match event {
+        Event::Granted { slot, grant } | Event::Adopted { slot, grant } => {
+            let Grant { holder, placement, stage, generation, at_ms } = grant;
+            let stamp = Stamp { stage: *stage, generation: *generation, at_ms: *at_ms };
+            block.grant(*slot, holder, placement, stamp);
+        }
+        Event::Restaged { slot, placement, stage, at_ms } => {
+            block.restage(*slot, placement, *stage, *at_ms);
+        }
+        Event::Freed { slot, generation, at_ms, rests, .. } => {
+            block.release(*slot, *generation, rests.then_some(*at_ms));
+        }
+        &Event::Quarantined { slot, mac, at_ms: since_ms, until_ms, rounds } => {
+            block.quarantine(Quarantine { slot, mac, since_ms, until_ms, rounds });
+        }
+        Event::Cleared { slot } => block.clear(*slot),
+        Event::Opened { .. }
+        | Event::SpaceDefined(_)
+        | Event::SubnetDefined(_)
+        | Event::SubnetRemoved
+        | Event::ReservationDefined(_)
+        | Event::ReservationRemoved
+        | Event::PoolDefined(_)
+        | Event::PoolRemoved
+        | Event::Buried(_)
+        | Event::Forgotten => {}
+    }
+}
+
+/// What events make of a block alone, as [`View::apply`] does; `None` while there is none, and none is
+/// opened.
+#[must_use]
+pub fn block_after<'e>(
+    block: Option<Arc<Block>>,
+    events: impl IntoIterator<Item = &'e Event>,
+) -> Option<Arc<Block>> {
+    let step = |block: Option<Arc<Block>>, event: &Event| match opened(event) {
+        Some(opened) => Some(Arc::new(opened)),
+        None => block.map(|mut block| {
+            if event.slot().is_some() {
+                apply_to_slot(Arc::make_mut(&mut block), event);
+            }
+            block
+        }),
+    };
+    events.into_iter().fold(block, step)
+}
+
 impl PoolEntry {
     /// What was said to be busy, cut to the addresses that it was said of.
     fn still_busy_elsewhere(&self) -> Vec<(u128, u128)> {
@@ -266,11 +293,7 @@ impl PoolEntry {
 
     /// Takes what a block says of this pool's addresses into the derived parts.
     pub(super) fn note_block(&mut self, first: u128, block: &Block) {
-        let mut busy = block.busy() & self.usable.word(first);
-        while busy != 0 {
-            self.free.take(first.saturating_add(busy.trailing_zeros().into()));
-            busy &= busy - 1;
-        }
+        self.free.take_word(first, block.busy() & self.usable.word(first));
         for resting in block.resting() {
             let number = first.saturating_add(resting.slot.into());
             if self.usable.holds(number) {

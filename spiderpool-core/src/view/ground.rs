@@ -1,7 +1,8 @@
 //! The blocks of one address space and family, with the indexes that find an owner's slots.
 //!
 //! Indexes are hints: an entry says where to look, and the block says what is true. They keep a tag
-//! and a place for each allocated slot and key.
+//! and a place for each allocated slot and key. A view of a few blocks has none: it is looked through
+//! faster than it is indexed.
 
 use super::tags::{Tags, number_tag, tag};
 use crate::address::Family;
@@ -9,6 +10,7 @@ use crate::event::Revision;
 use crate::name::Name;
 use crate::slots::{Allocation, Block, BlockKey, Quarantine};
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 /// An allocated slot, with where it is.
 #[derive(Clone, Debug)]
@@ -38,6 +40,8 @@ pub(super) struct Ground {
     by_first: BTreeMap<u128, u32>,
     numbers: Tags,
     absent: BTreeSet<u128>,
+    /// Whether `numbers`, `owners` and `containers` are kept: from more than [`FEW`] blocks on.
+    is_indexed: bool,
     owners: Tags,
     containers: Tags,
     quarantined: BTreeMap<u128, Quarantine>,
@@ -49,8 +53,14 @@ pub(super) struct Ground {
 struct Held {
     first: u128,
     revision: Revision,
-    block: Block,
+    block: Arc<Block>,
 }
+
+/// So many blocks are looked through one after the other.
+const FEW: usize = 4;
+
+/// So many prefixes are looked through rather than looked up by their lengths.
+const FEW_POOLS: usize = 16;
 
 /// What a change of one slot means to the pools over it.
 #[derive(Debug)]
@@ -89,6 +99,7 @@ impl Ground {
             by_first: BTreeMap::new(),
             numbers: Tags::default(),
             absent: BTreeSet::new(),
+            is_indexed: false,
             owners: Tags::default(),
             containers: Tags::default(),
             quarantined: BTreeMap::new(),
@@ -97,6 +108,10 @@ impl Ground {
     }
 
     fn id(&self, first: u128) -> Option<u32> {
+        if !self.is_indexed {
+            let at = self.held.iter().position(|held| held.first == first)?;
+            return u32::try_from(at).ok();
+        }
         let is_it = |id: &u32| self.held.get(*id as usize).is_some_and(|held| held.first == first);
         self.numbers.places(number_tag(first)).find(is_it)
     }
@@ -106,7 +121,7 @@ impl Ground {
     }
 
     pub(super) fn block(&self, first: u128) -> Option<&Block> {
-        self.at(first).map(|held| &held.block)
+        self.at(first).map(|held| &*held.block)
     }
 
     pub(super) fn revision(&self, first: u128) -> Revision {
@@ -129,30 +144,32 @@ impl Ground {
     }
 
     /// Puts a block in, or replaces the one of the same name.
-    pub(super) fn put(&mut self, first: u128, block: Block, revision: Revision) {
-        if self.id(first).is_some() {
-            self.change(first, |old| *old = block);
-            self.set_revision(first, revision);
+    pub(super) fn put(&mut self, first: u128, block: Arc<Block>, revision: Revision) {
+        if let Some(id) = self.id(first) {
+            let Some(held) = self.held.get_mut(id as usize) else { return };
+            let old = std::mem::replace(&mut held.block, Arc::clone(&block));
+            held.revision = revision;
+            self.index(id, first, &old, false);
+            self.index(id, first, &block, true);
             return;
         }
         let id = u32::try_from(self.held.len()).unwrap_or(u32::MAX);
         self.index(id, first, &block, true);
+        if self.is_indexed {
+            self.numbers.insert(number_tag(first), id);
+        }
         self.held.push(Held { first, revision, block });
         self.by_first.insert(first, id);
-        self.numbers.insert(number_tag(first), id);
+        if !self.is_indexed && self.held.len() > FEW {
+            self.begin_indexes();
+        }
     }
 
-    /// Changes a block as a whole and brings the indexes up to date.
-    pub(super) fn change(&mut self, first: u128, change: impl FnOnce(&mut Block)) {
-        let Some(id) = self.id(first) else { return };
-        let Some(held) = self.held.get_mut(id as usize) else { return };
-        let stand_in = Block::new(held.block.size(), 0);
-        let mut block = std::mem::replace(&mut held.block, stand_in);
-        self.index(id, first, &block, false);
-        change(&mut block);
-        self.index(id, first, &block, true);
-        if let Some(held) = self.held.get_mut(id as usize) {
-            held.block = block;
+    fn begin_indexes(&mut self) {
+        self.is_indexed = true;
+        for (id, held) in (0..).zip(self.held.clone()) {
+            self.numbers.insert(number_tag(held.first), id);
+            self.index(id, held.first, &held.block, true);
         }
     }
 
@@ -166,16 +183,16 @@ impl Ground {
         change: impl FnOnce(&mut Block),
     ) -> Option<Changed> {
         let id = self.id(first)?;
-        let block = &mut self.held.get_mut(id as usize)?.block;
+        let block = Arc::make_mut(&mut self.held.get_mut(id as usize)?.block);
         let place = location(id, slot);
         let was = Standing::of(block, slot);
         let pool = block.placement_of(slot).filter(|_| asks_pool).map(|p| p.pool.clone());
-        if let Some([owner, container]) = block.keys(slot) {
+        if let Some([owner, container]) = block.keys(slot).filter(|_| self.is_indexed) {
             self.owners.remove(tag(owner), place);
             self.containers.remove(tag(container), place);
         }
         change(block);
-        if let Some([owner, container]) = block.keys(slot) {
+        if let Some([owner, container]) = block.keys(slot).filter(|_| self.is_indexed) {
             self.owners.insert(tag(owner), place);
             if !container.is_empty() {
                 self.containers.insert(tag(container), place);
@@ -191,18 +208,16 @@ impl Ground {
     }
 
     fn index(&mut self, id: u32, first: u128, block: &Block, present: bool) {
-        for allocation in block.allocations() {
-            let place = location(id, allocation.slot);
-            let owner = tag(allocation.owner.as_bytes());
-            let container = tag(allocation.container.as_bytes());
+        for (slot, [owner, container]) in block.all_keys().filter(|_| self.is_indexed) {
+            let place = location(id, slot);
             if present {
-                self.owners.insert(owner, place);
-                if !allocation.container.is_empty() {
-                    self.containers.insert(container, place);
+                self.owners.insert(tag(owner), place);
+                if !container.is_empty() {
+                    self.containers.insert(tag(container), place);
                 }
             } else {
-                self.owners.remove(owner, place);
-                self.containers.remove(container, place);
+                self.owners.remove(tag(owner), place);
+                self.containers.remove(tag(container), place);
             }
         }
         for quarantine in block.quarantined() {
@@ -217,29 +232,38 @@ impl Ground {
 
     pub(super) fn of_owner<'a>(&'a self, owner: &str, found: &mut Vec<Found<'a>>) {
         let is_it = |[text, _]: [&[u8]; 2]| text == owner.as_bytes();
-        self.look(&self.owners, tag(owner.as_bytes()), is_it, found);
+        self.look((&self.owners, owner), is_it, found);
     }
 
     pub(super) fn of_container<'a>(&'a self, container: &str, found: &mut Vec<Found<'a>>) {
         let is_it = |[_, text]: [&[u8]; 2]| text == container.as_bytes();
-        self.look(&self.containers, tag(container.as_bytes()), is_it, found);
+        self.look((&self.containers, container), is_it, found);
     }
 
-    /// Adds the allocations at the places of a tag whose keys are right, by number.
+    /// Adds the allocations whose keys are right, by number; the index says where they may be.
     fn look<'a>(
         &'a self,
-        index: &Tags,
-        tag: u32,
+        (index, text): (&Tags, &str),
         is_it: impl Fn([&[u8]; 2]) -> bool,
         found: &mut Vec<Found<'a>>,
     ) {
         let at = found.len();
-        for place in index.places(tag) {
-            let Some(held) = self.held.get((place >> 6) as usize) else { continue };
-            let slot = u8::try_from(place & 63).unwrap_or(0);
-            if held.block.keys(slot).is_some_and(&is_it) {
-                let allocation = held.block.allocation(slot);
-                found.extend(allocation.map(|allocation| self.found(held.first, allocation)));
+        let mut add = |held: &'a Held, slot| {
+            let allocation = held.block.allocation(slot);
+            found.extend(allocation.map(|allocation| self.found(held.first, allocation)));
+        };
+        if self.is_indexed {
+            for place in index.places(tag(text.as_bytes())) {
+                let Some(held) = self.held.get((place >> 6) as usize) else { continue };
+                let slot = u8::try_from(place & 63).unwrap_or(0);
+                if held.block.keys(slot).is_some_and(&is_it) {
+                    add(held, slot);
+                }
+            }
+        } else {
+            for held in &self.held {
+                let slots = held.block.all_keys().filter(|(_, keys)| is_it(*keys));
+                slots.for_each(|(slot, _)| add(held, slot));
             }
         }
         if let Some(new) = found.get_mut(at..) {
@@ -276,7 +300,7 @@ impl Ground {
         held.filter(move |held| {
             held.first.saturating_add(u128::from(held.block.size().slots()) - 1) >= first
         })
-        .map(|held| (held.first, &held.block))
+        .map(|held| (held.first, &*held.block))
     }
 
     pub(super) fn quarantined(&self) -> impl Iterator<Item = (u128, Quarantine)> {
@@ -303,6 +327,18 @@ impl Ground {
     pub(super) fn pools_over(&self, first: u128, span: u8) -> Vec<Name> {
         let mut pools = Vec::new();
         let width = self.family.width();
+        if self.prefixes.len() <= FEW_POOLS {
+            let last = first.saturating_add(u128::from(span).saturating_sub(1));
+            let meets = |network: u128, length: u8| {
+                let size = 1_u128.checked_shl(u32::from(width.saturating_sub(length)));
+                let end = size.map_or(u128::MAX, |size| network.saturating_add(size - 1));
+                network <= last && first <= end
+            };
+            let over =
+                self.prefixes.iter().filter(|((network, length), _)| meets(*network, *length));
+            pools.extend(over.flat_map(|(_, names)| names.iter().cloned()));
+            return pools;
+        }
         for length in 0..=width {
             let host_bits = u32::from(width - length);
             let network = 1_u128.checked_shl(host_bits).map_or(0, |size| first & !(size - 1));

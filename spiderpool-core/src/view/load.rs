@@ -35,11 +35,12 @@ impl View {
     }
 
     /// Puts in a block, in place of what was known of it.
-    pub fn load_block(&mut self, key: &BlockKey, block: Block, revision: Revision) {
+    pub fn load_block(&mut self, key: &BlockKey, block: impl Into<Arc<Block>>, revision: Revision) {
+        let block = block.into();
         let ground = self.ground_mut(&key.space, key.family);
         let known = ground.block(key.first).is_some();
         let pools = ground.pools_over(key.first, block.size().slots());
-        ground.put(key.first, block, revision);
+        ground.put(key.first, Arc::clone(&block), revision);
         for name in pools {
             let Some(pool) = self.pools.get(&name).map(|entry| Arc::clone(&entry.pool)) else {
                 continue;
@@ -48,10 +49,8 @@ impl View {
                 self.define_pool(&name, &pool);
                 continue;
             }
-            let ground = self.grounds.get(&(key.space.clone(), key.family));
-            let block = ground.and_then(|ground| ground.block(key.first));
-            if let (Some(block), Some(entry)) = (block, self.pools.get_mut(&name)) {
-                entry.note_block(key.first, block);
+            if let Some(entry) = self.pools.get_mut(&name) {
+                entry.note_block(key.first, &block);
             }
         }
     }

@@ -71,7 +71,7 @@ pub struct Node {
     definitions: Definitions,
     lanes: BTreeMap<BlockKey, Lane>,
     reads: Reads,
-    runs: BTreeMap<RunId, Run>,
+    runs: BTreeMap<RunId, Box<Run>>,
     groups: BTreeMap<RunId, Group>,
     calls: BTreeMap<CallId, Sent>,
     recovering: Recovering,

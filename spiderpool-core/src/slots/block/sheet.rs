@@ -5,7 +5,7 @@
 //! 1. A block laid open and folded again is equal to itself (`a_sheet_folds_back`).
 //! 2. A sheet from elsewhere becomes a block only if its parts agree (`a_forged_sheet_is_refused`).
 
-use super::{BadBlock, Block, Quarantine, Resting, Stamp, Suspect, bit, insert_sorted};
+use super::{Allocation, BadBlock, Block, Quarantine, Record, Resting, Suspect, bit, length};
 use crate::name::Name;
 use crate::owner::{Holder, Owner, Placement, Stage};
 use crate::slots::BlockSize;
@@ -71,39 +71,83 @@ impl Block {
     /// The block laid open.
     #[must_use]
     pub fn sheet(&self) -> Sheet {
-        let mut slots = BTreeMap::new();
-        for seen in self.allocations() {
-            let name = |text: &str| Name::new(text).ok();
-            // Names of a block were names when they came in (invariant 4 of the block).
-            let (Ok(owner), Some(node)) = (Owner::parse(seen.owner), name(seen.node)) else {
-                continue;
-            };
-            let (pod_uid, container) = (name(seen.pod_uid), name(seen.container));
-            let held = Held {
-                holder: Holder { owner, pod_uid, container, node },
-                placement: seen.placement.clone(),
-                stage: seen.stage,
-                generation: seen.generation,
-                since_ms: seen.since_ms,
-                past_quarantines: self.past_quarantines(seen.slot),
-            };
-            slots.insert(seen.slot, Slot::Allocated(Box::new(held)));
-        }
-        for Resting { slot, since_ms } in self.resting() {
-            slots.insert(*slot, Slot::Resting { since_ms: *since_ms });
-        }
-        for Quarantine { slot, mac, since_ms, until_ms, rounds } in
-            self.quarantined().iter().copied()
-        {
-            slots.insert(slot, Slot::Quarantined { mac, since_ms, until_ms, rounds });
-        }
+        self.laid_open(|seen| self.held(seen))
+    }
+
+    /// The block laid open beside an earlier state of it: what they have in common shares its names.
+    #[must_use]
+    pub fn sheet_beside(&self, earlier: &Sheet) -> Sheet {
+        self.laid_open(|seen| match earlier.slots.get(&seen.slot) {
+            Some(Slot::Allocated(held)) if self.holds(seen.slot, held) => Some(Held::clone(held)),
+            _ => self.held(seen),
+        })
+    }
+
+    /// Whether a sheet says what the block laid open would, told without laying it open.
+    #[must_use]
+    pub fn is_laid_open_in(&self, sheet: &Sheet) -> bool {
+        let &Sheet { size, incarnation, commits, generation, ref slots } = sheet;
+        let is_said = |(&slot, state): (&u8, &Slot)| match state {
+            Slot::Allocated(held) => self.holds(slot, held),
+            Slot::Resting { since_ms } => self.rests_since(slot) == Some(*since_ms),
+            &Slot::Quarantined { mac, since_ms, until_ms, rounds } => {
+                let quarantine = Quarantine { slot, mac, since_ms, until_ms, rounds };
+                self.quarantined().contains(&quarantine)
+            }
+        };
+        (size, incarnation) == (self.size, self.incarnation)
+            && (commits, generation) == (self.commits, self.generation)
+            && slots.len() == self.busy().count_ones() as usize
+            && slots.iter().all(is_said)
+    }
+
+    /// Whether a slot is allocated, and says just this.
+    fn holds(&self, slot: u8, held: &Held) -> bool {
+        let record = self.place(slot).and_then(|at| self.records.get(at));
+        record.is_some_and(|record| {
+            (record.stage, record.generation) == (held.stage, held.generation)
+                && record.since_ms == held.since_ms
+                && record.spans().map(|span| self.text.bytes(span))
+                    == held.holder.parts().map(str::as_bytes)
+                && *self.placement(record.placement) == held.placement
+                && self.past_quarantines(slot) == held.past_quarantines
+        })
+    }
+
+    fn laid_open<'a>(&'a self, held: impl Fn(&Allocation<'a>) -> Option<Held>) -> Sheet {
+        let allocated = self.allocations().filter_map(|seen| {
+            held(&seen).map(|held| (seen.slot, Slot::Allocated(Box::new(held))))
+        });
+        let resting = self
+            .resting()
+            .iter()
+            .map(|resting| (resting.slot, Slot::Resting { since_ms: resting.since_ms }));
+        let quarantined = self.quarantined().iter().map(|quarantine| {
+            let Quarantine { slot, mac, since_ms, until_ms, rounds } = *quarantine;
+            (slot, Slot::Quarantined { mac, since_ms, until_ms, rounds })
+        });
         Sheet {
             size: self.size,
             incarnation: self.incarnation,
             commits: self.commits,
             generation: self.generation,
-            slots,
+            slots: allocated.chain(resting).chain(quarantined).collect(),
         }
+    }
+
+    fn held(&self, seen: &Allocation<'_>) -> Option<Held> {
+        // Names of a block were names when they came in (invariant 4 of the block).
+        let name = Name::checked_before;
+        let (owner, node) = (Owner::checked_before(seen.owner)?, name(seen.node)?);
+        let (pod_uid, container) = (name(seen.pod_uid), name(seen.container));
+        Some(Held {
+            holder: Holder { owner, pod_uid, container, node },
+            placement: seen.placement.clone(),
+            stage: seen.stage,
+            generation: seen.generation,
+            since_ms: seen.since_ms,
+            past_quarantines: self.past_quarantines(seen.slot),
+        })
     }
 }
 
@@ -111,13 +155,28 @@ impl TryFrom<Sheet> for Block {
     type Error = BadBlock;
 
     fn try_from(sheet: Sheet) -> Result<Self, BadBlock> {
-        let Sheet { size, incarnation, commits, generation, slots } = sheet;
+        Self::try_from(&sheet)
+    }
+}
+
+impl TryFrom<&Sheet> for Block {
+    type Error = BadBlock;
+
+    fn try_from(sheet: &Sheet) -> Result<Self, BadBlock> {
+        let &Sheet { size, incarnation, commits, generation, ref slots } = sheet;
         let damaged = |why| Err(BadBlock::Damaged { why });
         if generation.max(commits) > super::image::COUNTERS_MAX {
             return damaged("a counter is beyond anything that was ever counted");
         }
         let mut block = Self::new(size, incarnation);
-        for (slot, state) in slots {
+        let length = |state: &Slot| match state {
+            Slot::Allocated(held) => held.holder.parts().into_iter().map(str::len).sum(),
+            Slot::Resting { .. } | Slot::Quarantined { .. } => 0,
+        };
+        block.records.reserve_exact(slots.len());
+        block.text.reserve(slots.values().map(length).sum());
+        // In slot order, so each goes behind those before it.
+        for (&slot, state) in slots {
             if slot >= size.slots() {
                 return damaged("a slot is outside of it");
             }
@@ -125,13 +184,11 @@ impl TryFrom<Sheet> for Block {
                 Slot::Allocated(held) if held.generation > generation => {
                     return damaged("a generation is from the future");
                 }
-                Slot::Allocated(held) => block.write_held(slot, &held),
-                Slot::Resting { since_ms } => {
-                    insert_sorted(&mut block.resting, Resting { slot, since_ms });
-                }
-                Slot::Quarantined { mac, since_ms, until_ms, rounds } => {
+                Slot::Allocated(held) => block.append_held(slot, held),
+                &Slot::Resting { since_ms } => block.resting.push(Resting { slot, since_ms }),
+                &Slot::Quarantined { mac, since_ms, until_ms, rounds } => {
                     let quarantine = Quarantine { slot, mac, since_ms, until_ms, rounds };
-                    insert_sorted(&mut block.quarantined, quarantine);
+                    block.quarantined.push(quarantine);
                 }
             }
         }
@@ -142,12 +199,31 @@ impl TryFrom<Sheet> for Block {
 }
 
 impl Block {
-    fn write_held(&mut self, slot: u8, held: &Held) {
-        let Held { holder, placement, stage, generation, since_ms, past_quarantines } = held;
-        let stamp = Stamp { stage: *stage, generation: *generation, at_ms: *since_ms };
-        self.grant(slot, holder, placement, stamp);
-        if *past_quarantines > 0 && self.allocated & bit(slot) != 0 {
-            insert_sorted(&mut self.suspects, Suspect { slot, rounds: *past_quarantines });
+    /// Writes an allocated slot behind all others.
+    fn append_held(&mut self, slot: u8, held: &Held) {
+        let &Held { stage, generation, since_ms, past_quarantines, .. } = held;
+        let parts = held.holder.parts();
+        let text_at = self.text.append(parts);
+        let [owner, pod_uid, container, node] = parts.map(|part| length(part.len()));
+        let last = self.records.last().map(|record| record.placement);
+        let placement = match last.filter(|last| *self.placement(*last) == held.placement) {
+            Some(last) => last,
+            None => self.intern(&held.placement),
+        };
+        self.records.push(Record {
+            text_at,
+            owner,
+            pod_uid,
+            container,
+            node,
+            placement,
+            stage,
+            generation,
+            since_ms,
+        });
+        self.allocated |= bit(slot);
+        if past_quarantines > 0 {
+            self.suspects.push(Suspect { slot, rounds: past_quarantines });
         }
     }
 }

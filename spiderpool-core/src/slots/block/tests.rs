@@ -124,10 +124,15 @@ proptest! {
     }
 
     #[test]
-    fn a_sheet_folds_back(steps in prop::collection::vec(step(), 0..60)) {
+    fn a_sheet_folds_back(steps in prop::collection::vec(step(), 0..60), last in step()) {
         let mut block = Block::new(BlockSize::DEFAULT, 1);
         steps.iter().for_each(|step| run(&mut block, step));
-        prop_assert_eq!(Block::try_from(block.sheet()), Ok(block));
+        let sheet = block.sheet();
+        prop_assert_eq!(Block::try_from(&sheet), Ok(block.clone()));
+        prop_assert!(block.is_laid_open_in(&sheet));
+        run(&mut block, &last);
+        prop_assert_eq!(block.sheet_beside(&sheet), block.sheet());
+        prop_assert_eq!(block.is_laid_open_in(&sheet), block.sheet() == sheet);
     }
 
     #[test]

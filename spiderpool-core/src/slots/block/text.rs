@@ -35,6 +35,29 @@ impl Text {
         self.bytes.get(place).unwrap_or_default()
     }
 
+    /// Whether the same names stand in the same places.
+    pub(super) fn is_like(&self, other: &Self) -> bool {
+        self.bytes == other.bytes
+    }
+
+    /// All of it as text; `None` where a hole has cut a character in two.
+    pub(super) fn whole(&self) -> Option<&str> {
+        std::str::from_utf8(&self.bytes).ok()
+    }
+
+    /// Makes room for so many bytes behind all others.
+    pub(super) fn reserve(&mut self, bytes: usize) {
+        self.bytes.reserve_exact(bytes);
+    }
+
+    /// Writes names behind all others, and gives where they stand.
+    pub(super) fn append(&mut self, parts: [&str; 4]) -> u16 {
+        // All names of 64 allocations together are shorter than 2^16 bytes.
+        let at = u16::try_from(self.bytes.len()).unwrap_or(u16::MAX);
+        parts.into_iter().for_each(|part| self.bytes.extend_from_slice(part.as_bytes()));
+        at
+    }
+
     /// Where so many bytes can stand, or `None` when the text has to be packed first: positions
     /// would not fit 16 bits, or holes take more than an eighth of it.
     pub(super) fn room(&mut self, length: u16) -> Option<u16> {

@@ -59,7 +59,7 @@ impl Node {
 
     fn start(&mut self, run: Run) {
         let id = self.count();
-        self.runs.insert(id, run);
+        self.runs.insert(id, Box::new(run));
         self.ready.push_back(Waiter::Run(id));
     }
 

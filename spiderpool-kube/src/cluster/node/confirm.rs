@@ -19,7 +19,7 @@ const LONG_MS: u64 = 2_000;
 impl Node {
     /// Goes on with a run that has its addresses: their blocks are listed, the store can be trusted,
     /// and the endpoint of a static identity names them. Then it is told.
-    pub(super) fn confirm(&mut self, id: RunId, mut run: Run) {
+    pub(super) fn confirm(&mut self, id: RunId, mut run: Box<Run>) {
         let Some(Answer::Allocated(allocated)) = run.answer.clone() else {
             return self.runs.insert(id, run).map_or((), drop);
         };

@@ -55,14 +55,14 @@ impl Node {
                 continue;
             };
             let (free, held): (Vec<_>, Vec<_>) =
-                claims.into_iter().partition(|claim| holder(&key, block.as_ref(), claim).is_none());
+                claims.into_iter().partition(|claim| holder(&key, block.as_deref(), claim).is_none());
             let theirs = held.iter().filter(|claim| {
-                let held = holder(&key, block.as_ref(), claim);
+                let held = holder(&key, block.as_deref(), claim);
                 held.is_some_and(|held| held.owner != claim.1.as_str())
             });
             left.extend(theirs.chain(&free).map(|(.., place, _)| place.clone()));
             if !free.is_empty() {
-                let (events, _) = self.assertions(&key, block.as_ref(), (&free, since));
+                let (events, _) = self.assertions(&key, block.as_deref(), (&free, since));
                 self.put_back(&key, token, events);
                 waits = true;
             }

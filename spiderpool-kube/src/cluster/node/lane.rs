@@ -9,10 +9,11 @@ use super::Waiter;
 use super::run::RunId;
 use crate::cluster::object::{BlockBody, Body, Key, Meta, Object};
 use crate::cluster::port::{CallId, Request};
-use spiderpool_core::event::{Event, ObjectKey, Revision};
-use spiderpool_core::slots::{Block, BlockKey};
-use spiderpool_core::view::View;
+use spiderpool_core::event::{Event, Revision};
+use spiderpool_core::slots::{Block, BlockKey, BlockSize};
+use spiderpool_core::view::block_after;
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 /// One block as this node sees it.
 #[derive(Debug, Default)]
@@ -46,7 +47,7 @@ pub(super) enum Listed {
 #[derive(Clone, Debug)]
 pub(super) struct Known {
     /// `None`: it does not exist, and never did.
-    pub(super) block: Option<Block>,
+    pub(super) block: Option<Arc<Block>>,
     pub(super) listed: bool,
     pub(super) meta: Meta,
     pub(super) as_of: CallId,
@@ -57,9 +58,14 @@ impl Known {
     /// Whether an object is what was known. A store that went back comes to the same revisions again, for
     /// something else.
     pub(super) fn is_seen_in(&self, object: &Object) -> bool {
-        let sheet = self.block.as_ref().map(Block::sheet);
-        self.meta.revision == object.meta.revision
-            && sheet.is_some_and(|sheet| object.body.block().is_some_and(|is| is.sheet == sheet))
+        self.block_in(object).is_some()
+    }
+
+    /// The block, if it is what an object says.
+    pub(super) fn block_in(&self, object: &Object) -> Option<&Arc<Block>> {
+        let (block, body) = (self.block.as_ref()?, object.body.block()?);
+        let same = self.meta.revision == object.meta.revision;
+        (same && block.is_laid_open_in(&body.sheet)).then_some(block)
     }
 }
 
@@ -81,7 +87,7 @@ pub(super) enum Flight {
 pub(super) struct Batch {
     pub(super) members: Vec<Member>,
     /// The block when all of them are in it.
-    pub(super) block: Block,
+    pub(super) block: Arc<Block>,
     pub(super) token: Revision,
     /// Whether a request of it may be under way that nobody waits for.
     pub(super) unsure: bool,
@@ -101,7 +107,7 @@ impl Lane {
     }
 
     /// The latest state, and its token: what is known with everything that waits to be written.
-    pub(super) fn latest(&self) -> Option<(Option<&Block>, Revision)> {
+    pub(super) fn latest(&self) -> Option<(Option<&Arc<Block>>, Revision)> {
         let pending = self.pending.as_ref().map(|batch| (Some(&batch.block), batch.token));
         let flight = match &self.flight {
             Some(Flight::Writing { batch, .. } | Flight::Resolving { batch, .. }) => {
@@ -140,9 +146,11 @@ impl Lane {
     }
 
     /// Takes a write in behind everything that waits.
-    pub(super) fn append(&mut self, key: &BlockKey, member: Member) {
+    pub(super) fn append(&mut self, member: Member) {
         let before = self.latest().and_then(|(block, _)| block.cloned());
-        let block = applied(key, before, &member.events);
+        // Whoever grants in a block that does not exist opens it first.
+        let block = block_after(before, &member.events)
+            .unwrap_or_else(|| Arc::new(Block::new(BlockSize::DEFAULT, 0)));
         let token = member.token;
         match &mut self.pending {
             Some(batch) => {
@@ -159,32 +167,22 @@ impl Lane {
 
     /// The request that puts a batch on top of what is known.
     pub(super) fn request(&self, key: &BlockKey, batch: &Batch, listed: bool) -> Request {
-        let body = |block: &Block, listed| Body::Block(BlockBody { sheet: block.sheet(), listed });
+        let body = |sheet, listed| Body::Block(BlockBody { sheet, listed });
         let key = Key::Block(key.clone());
-        let new = body(&batch.block, listed);
         match self.known.as_ref().and_then(|known| known.block.as_ref().map(|b| (known, b))) {
-            Some((known, block)) => Request::Replace {
-                key,
-                base: known.meta.revision,
-                was: body(block, known.listed),
-                body: new,
-            },
-            None => Request::Create { key, body: new },
+            Some((known, block)) => {
+                let was = block.sheet();
+                let new = batch.block.sheet_beside(&was);
+                Request::Replace {
+                    key,
+                    base: known.meta.revision,
+                    was: body(was, known.listed),
+                    body: body(new, listed),
+                }
+            }
+            None => Request::Create { key, body: body(batch.block.sheet(), listed) },
         }
     }
-}
-
-/// A block with events applied to it.
-pub(super) fn applied(key: &BlockKey, block: Option<Block>, events: &[Event]) -> Block {
-    let size = block.as_ref().map_or_else(Default::default, Block::size);
-    let mut view = View::complete();
-    if let Some(block) = block {
-        view.load_block(key, block, 0);
-    }
-    let object = ObjectKey::Block(key.clone());
-    events.iter().for_each(|event| view.apply(&object, event));
-    // Whoever grants in a block that does not exist opens it first.
-    view.block(key, None).ok().flatten().cloned().unwrap_or_else(|| Block::new(size, 0))
 }
 
 /// Whether an event can be seen in a block, so that the write that carried it landed.

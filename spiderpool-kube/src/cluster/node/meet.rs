@@ -9,6 +9,7 @@ use crate::cluster::port::{Alarm, CallId, Fault, Outcome, Request};
 use spiderpool_core::event::Revision;
 use spiderpool_core::slots::{Block, BlockKey};
 use spiderpool_core::transaction::Written;
+use std::sync::Arc;
 
 /// So many lanes without anybody in them are kept, for the next one who asks.
 const IDLE_LANES: usize = 64;
@@ -25,7 +26,7 @@ impl Node {
         key: &BlockKey,
         since: Option<CallId>,
         waiter: &Waiter,
-    ) -> Option<(Option<Block>, Revision)> {
+    ) -> Option<(Option<Arc<Block>>, Revision)> {
         let lane = self.lanes.entry(key.clone()).or_default();
         let fresh = since.is_none_or(|since| lane.is_fresh(since));
         let settled = !matches!(
@@ -67,7 +68,7 @@ impl Node {
         if !is_latest || matches!(lane.flight, Some(Flight::Reading | Flight::Absent { .. })) {
             return false;
         }
-        lane.append(key, Member { run, events, token });
+        lane.append(Member { run, events, token });
         self.ready.push_back(Waiter::Lane(key.clone()));
         true
     }
@@ -126,7 +127,7 @@ impl Node {
     fn block_read(&mut self, key: &BlockKey, call: CallId, outcome: Outcome) {
         match outcome {
             Outcome::Found(object) => {
-                if let Err(fault) = self.learn(key, call, *object) {
+                if let Err(fault) = self.learn(key, call, &object) {
                     self.fail_lane(key, &fault);
                 }
                 self.wake_lane(key);
@@ -157,12 +158,12 @@ impl Node {
     }
 
     /// Takes in what the server has. A counter that went backwards means that the store did.
-    fn learn(&mut self, key: &BlockKey, call: CallId, object: Object) -> Result<(), Fault> {
+    fn learn(&mut self, key: &BlockKey, call: CallId, object: &Object) -> Result<(), Fault> {
         let object_key = Key::Block(key.clone());
         let unreadable = |why: String| Fault::Unreadable { object: object_key.clone(), why };
-        let body = match object.body {
+        let body = match &object.body {
             Body::Block(body) => body,
-            Body::Unreadable { why } => return Err(unreadable(why)),
+            Body::Unreadable { why } => return Err(unreadable(why.clone())),
             Body::Pool(_)
             | Body::Subnet(_)
             | Body::Reservation(_)
@@ -170,7 +171,14 @@ impl Node {
             | Body::Ledger(_)
             | Body::Endpoint(_) => return Err(unreadable("it is no block".to_owned())),
         };
-        let block = Block::try_from(body.sheet).map_err(|bad| unreadable(bad.to_string()))?;
+        let known = self.lanes.get(key).and_then(|lane| lane.known.as_ref());
+        let block = match known.and_then(|known| known.block_in(object)) {
+            Some(block) => Arc::clone(block),
+            None => {
+                let read = Block::try_from(&body.sheet);
+                Arc::new(read.map_err(|bad| unreadable(bad.to_string()))?)
+            }
+        };
         let token = self.count();
         let Some(lane) = self.lanes.get_mut(key) else { return Ok(()) };
         let before = lane.known.as_ref().and_then(|known| known.block.as_ref().map(|b| (known, b)));
@@ -194,7 +202,8 @@ impl Node {
         }
         lane.hinted_full = lane.hinted_full && is_full(&block);
         let (meta, listed) = (object.meta, body.listed);
-        lane.known = Some(Known { block: Some(block), listed, meta, as_of: call, token });
+        let block = Some(block);
+        lane.known = Some(Known { block, listed, meta, as_of: call, token });
         if back {
             self.went_back(format!("block {key} is older than it was"));
         }
@@ -341,7 +350,7 @@ impl Node {
             }
             Outcome::Absent if !existed => self.send_batch(key, batch),
             Outcome::Found(object) => {
-                if let Err(fault) = self.learn(key, call, *object) {
+                if let Err(fault) = self.learn(key, call, &object) {
                     let runs = self.members_of(key, batch);
                     runs.into_iter().for_each(|run| self.abort(run, fault.clone()));
                     self.fail_lane(key, &fault);
@@ -370,7 +379,7 @@ impl Node {
         let pending = lane.pending.take();
         let block = lane.known.as_ref().and_then(|known| known.block.clone());
         for Member { run, events, token } in batch.members {
-            let landed = events.iter().all(|event| is_visible(block.as_ref(), event));
+            let landed = events.iter().all(|event| is_visible(block.as_deref(), event));
             let outcome = if landed { Written::Done(token) } else { Written::Conflict };
             self.written(run, key, &events, outcome);
         }

@@ -22,6 +22,7 @@ use spiderpool_core::owner::{Holder, Owner, Stage};
 use spiderpool_core::slots::{Block, BlockKey, BlockSize};
 use spiderpool_core::transaction::Written;
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 /// How often the ready nodes are asked for while a recovery lasts, in milliseconds.
 const NODES_MS: u64 = 2_000;
@@ -293,8 +294,8 @@ impl Node {
                 progress = Progress::Waits;
                 continue;
             };
-            let (mut events, clash) = self.assertions(&key, block.as_ref(), (&claims, since));
-            for freed in self.freed_strays(&key, block.as_ref(), &mismatches) {
+            let (mut events, clash) = self.assertions(&key, block.as_deref(), (&claims, since));
+            for freed in self.freed_strays(&key, block.as_deref(), &mismatches) {
                 if !events.contains(&freed) {
                     events.push(freed);
                 }
@@ -326,7 +327,7 @@ impl Node {
         &mut self,
         key: &BlockKey,
         since: CallId,
-    ) -> Option<(Option<Block>, Revision)> {
+    ) -> Option<(Option<Arc<Block>>, Revision)> {
         let found = self.block(key, Some(since), &Waiter::Recovery)?;
         let settled = self.lanes.get(key).is_some_and(|lane| lane.latest_is_durable());
         if !settled {

@@ -278,7 +278,7 @@ impl Node {
         lanes.any(|lane| {
             let mut members = lane.members().filter(|member| member.run == ASSERTING);
             members.any(|member| member.events.iter().any(of_container))
-                && lane.latest().is_some_and(|(block, _)| block.is_some_and(holds))
+                && lane.latest().is_some_and(|(block, _)| block.is_some_and(|block| holds(block)))
         })
     }
 
@@ -347,7 +347,7 @@ impl Node {
         }
     }
 
-    pub(super) fn take_back(&mut self, id: RunId, mut run: Run, fault: Fault) {
+    pub(super) fn take_back(&mut self, id: RunId, mut run: Box<Run>, fault: Fault) {
         // In a store that went back the same generation may be of another grant; then the DEL, which
         // looks for the container, takes it back.
         let is_sure = run.epoch == self.record.epoch() && self.recovery_reason().is_none();
@@ -369,7 +369,7 @@ impl Node {
     }
 
     /// The end of a run; whoever waited behind it goes on.
-    pub(super) fn end(&mut self, mut run: Run, answer: Result<Answer, Fault>) {
+    pub(super) fn end(&mut self, mut run: Box<Run>, answer: Result<Answer, Fault>) {
         if answer.is_ok() && !run.undoing {
             self.note_release(&mut run);
         }
