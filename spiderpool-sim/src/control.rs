@@ -422,6 +422,10 @@ impl<M: Machine> World<'_, M> {
         for at in 0..self.definitions.pools.len() {
             self.write_pool(at);
         }
+        for reservation in self.definitions.reservations.clone() {
+            let key = Key::Reservation(reservation.name().clone());
+            self.write(&key, Body::Reservation(reservation));
+        }
         self.truth.withdrawn.clear();
     }
 

@@ -210,9 +210,8 @@ impl<M: Machine> World<'_, M> {
             }
         };
         // Where blocks differ only clocks tell which it came to last.
-        let clocks = self.hosts.iter().any(|host| host.clock != 0);
         let holders = [one, other].into_iter().filter_map(holder);
-        let mistaken = self.truth.loss.is_some() && clocks
+        let mistaken = self.truth.loss.is_some() && self.truth.had_clocks_apart
             || holders.into_iter().any(|node| self.may_mistake(node));
         mistaken || host.is_some_and(|host| host.forgetful)
     }

@@ -54,6 +54,8 @@ pub struct Truth {
     was_restored: bool,
     /// Addresses of which people were told that two hold them.
     pub(crate) reported: BTreeSet<Place>,
+    /// Whether clocks disagreed when faults ceased.
+    pub(crate) had_clocks_apart: bool,
     /// Nodes that were not ready at some time of the present recovery.
     pub(crate) left_out: BTreeSet<Name>,
     violation: Option<String>,

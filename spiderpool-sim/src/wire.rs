@@ -212,7 +212,8 @@ impl<M: Machine> World<'_, M> {
     fn answer(&mut self, flight: &Flight, delay: u64, outcome: Outcome) {
         let Sender::Host { host, life } = flight.sender else { return };
         let (call, outcome) = (flight.call, Box::new(outcome));
-        self.after(delay, Happening::Reply { host, life, call, outcome });
+        let server = self.skies.life;
+        self.after(delay, Happening::Reply { host, life, server, call, outcome });
     }
 
     /// A request reaches the server.

@@ -40,8 +40,8 @@ pub(crate) enum Happening {
     Tick { host: usize, life: u32 },
     /// A request reaches the server.
     Arrive(Box<Flight>),
-    /// A reply reaches an agent.
-    Reply { host: usize, life: u32, call: CallId, outcome: Box<Outcome> },
+    /// A reply of one life of the server reaches an agent.
+    Reply { host: usize, life: u32, server: u32, call: CallId, outcome: Box<Outcome> },
     /// A watch tells of a change.
     Watch { host: usize, watch: u32, change: Box<Change> },
     /// A watch begins anew: a list is asked for.
@@ -211,6 +211,7 @@ impl<'s, M: Machine> World<'s, M> {
             self.now = entry.at;
             if self.clocks_differ && self.is_calm() {
                 // A clock that is off is a fault, too: agents set theirs by the server's.
+                self.truth.had_clocks_apart |= self.hosts.iter().any(|host| host.clock != 0);
                 self.hosts.iter_mut().for_each(|host| host.clock = 0);
                 self.clocks_differ = false;
             }
@@ -257,8 +258,9 @@ impl<'s, M: Machine> World<'s, M> {
             Happening::Start(host) => self.start(host),
             Happening::Tick { host, life } => self.tick(host, life),
             Happening::Arrive(flight) => self.arrive(&flight),
-            Happening::Reply { host, life, call, outcome } => {
-                self.replied(host, life, call, *outcome);
+            Happening::Reply { host, life, server, call, outcome } => {
+                let outcome = if server == self.skies.life { *outcome } else { Outcome::Unknown };
+                self.replied(host, life, call, outcome);
             }
             Happening::Watch { host, watch, change } => self.told(host, watch, *change),
             Happening::Relist { host, watch } => self.relist(host, watch),

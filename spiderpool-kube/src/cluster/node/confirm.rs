@@ -70,7 +70,8 @@ impl Node {
     ) -> Result<Progress, Fault> {
         let Command::Allocate(request) = &run.command else { return Ok(Progress::Made) };
         let holder = request.holder.clone();
-        let is_long = self.moment.now_ms.abs_diff(run.answered_ms) > LONG_MS;
+        let now_ms = self.moment.now_ms;
+        let is_long = run.held_since_ms.is_some_and(|since| now_ms.abs_diff(since) > LONG_MS);
         if !is_long && !holder.owner.is_static() {
             return Ok(Progress::Made);
         }

@@ -54,8 +54,9 @@ impl Node {
                 waits = true;
                 continue;
             };
-            let (free, held): (Vec<_>, Vec<_>) =
-                claims.into_iter().partition(|claim| holder(&key, block.as_deref(), claim).is_none());
+            let (free, held): (Vec<_>, Vec<_>) = claims
+                .into_iter()
+                .partition(|claim| holder(&key, block.as_deref(), claim).is_none());
             let theirs = held.iter().filter(|claim| {
                 let held = holder(&key, block.as_deref(), claim);
                 held.is_some_and(|held| held.owner != claim.1.as_str())

@@ -194,7 +194,8 @@ impl Node {
                 None => slots.push(hold),
             }
         }
-        slots.retain(|pointer| !frees.contains(&pointer.place));
+        // What is only taken back another container of the identity may have come to meanwhile.
+        slots.retain(|pointer| run.undoing || !frees.contains(&pointer.place));
         if slots == before {
             return Progress::Made;
         }

@@ -252,7 +252,7 @@ impl Node {
         Progress::Made
     }
 
-    /// Reads a pool's metadata after the hold; when it moved, the pool.
+    /// Reads a pool's metadata after the hold; when it changed, the pool.
     fn verify_pool(&mut self, id: RunId, run: &mut Run, name: &Name, since: u64) -> Progress {
         let waiter = Waiter::Run(id);
         let key = Key::Pool(name.clone());
@@ -261,8 +261,10 @@ impl Node {
         };
         let known = self.definitions.pool_meta(name);
         let same = match (&read, known) {
+            // Generations would leave changes of the status out, and come round again in a store that went
+            // back.
             (Read::Meta(meta), Some(known)) => {
-                meta.generation == known.generation && meta.deleting == known.deleting
+                meta.revision == known.revision && meta.deleting == known.deleting
             }
             (Read::Absent, None) => true,
             (Read::Object(_) | Read::Meta(_) | Read::Absent | Read::Objects, _) => false,

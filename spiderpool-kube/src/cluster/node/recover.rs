@@ -18,7 +18,7 @@ use crate::cluster::record::Told;
 use spiderpool_core::command::Place;
 use spiderpool_core::event::{Ending, Event, Grant, Revision};
 use spiderpool_core::name::Name;
-use spiderpool_core::owner::{Holder, Owner, Stage};
+use spiderpool_core::owner::{Holder, Owner, Placement, Stage};
 use spiderpool_core::slots::{Block, BlockKey, BlockSize};
 use spiderpool_core::transaction::Written;
 use std::collections::{BTreeMap, BTreeSet};
@@ -103,7 +103,7 @@ impl Node {
 
     /// Whether this node has still to write back what it told, for a recovery that it knows of.
     fn has_to_assert(&self) -> bool {
-        self.definitions.ledger().is_some_and(|(ledger, _)| ledger.epoch != self.record.epoch())
+        self.definitions.ledger().is_some_and(|(ledger, _)| ledger.epoch > self.record.epoch())
     }
 
     /// The store is older than what was seen of it. While a recovery is under way in which this node has
@@ -193,6 +193,10 @@ impl Node {
         }
         let Ledger { epoch, recovery } = ledger_now.clone();
         let has_said = recovery.as_ref().is_some_and(|said| said.asserted.contains(&self.name));
+        if epoch < self.record.epoch() {
+            // Whoever has written back in the time that is forgotten has to do so again.
+            return self.went_back("the recovery that was the last is gone".to_owned());
+        }
         if epoch != self.record.epoch() {
             if self.assert(epoch) == Progress::Waits {
                 return;
@@ -234,7 +238,7 @@ impl Node {
         let recovery = match now.recovery {
             Some(recovery)
                 if lost.is_subset(&recovery.lost)
-                    && (now.epoch != self.record.epoch() || !went_back) =>
+                    && (now.epoch > self.record.epoch() || !went_back) =>
             {
                 // It was said; until a read shows that, it stays to be said.
                 self.recovering.seen = None;
@@ -295,11 +299,9 @@ impl Node {
                 continue;
             };
             let (mut events, clash) = self.assertions(&key, block.as_deref(), (&claims, since));
-            for freed in self.freed_strays(&key, block.as_deref(), &mismatches) {
-                if !events.contains(&freed) {
-                    events.push(freed);
-                }
-            }
+            let freed = self.freed_strays(&key, block.as_deref(), &mismatches);
+            events.retain(|event| freed.iter().all(|freed| slot_of(freed) != slot_of(event)));
+            events.extend(freed);
             clashes |= clash;
             if clash {
                 self.dispute(key.clone(), format!("two hold one address in block {key}"));
@@ -405,8 +407,14 @@ impl Node {
     }
 
     /// The events that give up what containers of this node held by a block of before, and which were told
-    /// to go since. Nobody else may: an agent frees nothing of another node's.
-    fn forgotten(&self, key: &BlockKey, block: Option<&Block>, claims: &[Claimed]) -> Vec<Event> {
+    /// to go since. Nobody else may: an agent frees nothing of another node's. A static identity keeps its
+    /// address.
+    fn forgotten(
+        &self,
+        key: &BlockKey,
+        block: Option<&Block>,
+        (claims, next): (&[Claimed], &mut u64),
+    ) -> Vec<Event> {
         let disputed = self.disputed().contains(key);
         let claimed =
             |slot: u8| claims.iter().any(|(.., place, _)| place.address == key.address(slot));
@@ -417,14 +425,21 @@ impl Node {
                 && !claimed(seen.slot)
                 && container.is_ok_and(|container| self.record.tombstone(&container).is_some())
         });
-        let freed = |seen: spiderpool_core::slots::Allocation<'_>| Event::Freed {
-            slot: seen.slot,
-            generation: seen.generation,
-            at_ms: self.moment.now_ms,
-            rests: false,
-            ending: Ending::Reclaimed,
-        };
-        ended.map(freed).collect()
+        let (at_ms, node) = (self.moment.now_ms, &self.name);
+        let given_up = ended.map(|seen| {
+            let (slot, generation) = (seen.slot, seen.generation);
+            let owner = Owner::parse(seen.owner).ok().filter(Owner::is_static);
+            let Some(owner) = owner else {
+                let ending = Ending::Reclaimed;
+                return Event::Freed { slot, generation, at_ms, rests: false, ending };
+            };
+            let holder = Holder { owner, pod_uid: None, container: None, node: node.clone() };
+            let placement = Placement { network: None, ..seen.placement.clone() };
+            let (stage, generation) = (Stage::Detached, *next);
+            *next += 1;
+            Event::Adopted { slot, grant: Grant { holder, placement, stage, generation, at_ms } }
+        });
+        given_up.collect()
     }
 
     /// The events that put claims back into a block, and whether somebody else is in the way who may
@@ -435,9 +450,9 @@ impl Node {
         block: Option<&Block>,
         (claims, since): (&[Claimed], CallId),
     ) -> (Vec<Event>, bool) {
-        let mut events = self.forgotten(key, block, claims);
-        let mut clashes = false;
         let mut next = block.map_or(self.moment.now_ms / 1_000 + 1, Block::next_generation);
+        let mut events = self.forgotten(key, block, (claims, &mut next));
+        let mut clashes = false;
         for (container, owner, place, told) in claims {
             let slot = key.slot(spiderpool_core::address::bits(place.address));
             let held = block.and_then(|block| block.allocation(slot));
@@ -462,10 +477,12 @@ impl Node {
                     clashes |= self.clashes(place, (owner, held.owner), since);
                     continue;
                 }
-                // Ours, or a container of the same owner has it by a later grant.
+                // Ours, or a container of the same owner has it by a later grant, or ours has let it go.
+                Some(held) if *held.container == **container => continue,
                 Some(held)
-                    if *held.container == **container
-                        || !held.container.is_empty() && held.generation > told.generation =>
+                    if held.generation > told.generation
+                        && (!held.container.is_empty()
+                            || self.record.tombstone(container).is_some()) =>
                 {
                     continue;
                 }
@@ -575,4 +592,14 @@ impl Node {
             self.recovering.nodes = Some(nodes);
         }
     }
+}
+
+/// The slot that an event gives or takes, if it does.
+const fn slot_of(event: &Event) -> Option<u8> {
+    if let Event::Granted { slot, .. } | Event::Adopted { slot, .. } | Event::Freed { slot, .. } =
+        event
+    {
+        return Some(*slot);
+    }
+    None
 }

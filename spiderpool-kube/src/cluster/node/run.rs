@@ -56,8 +56,8 @@ pub(super) struct Run {
     pub(super) pointed: Pointed,
     /// The answer, while it is being confirmed.
     pub(super) answer: Option<Answer>,
-    /// When it had the answer, in milliseconds since the Unix epoch.
-    pub(super) answered_ms: u64,
+    /// Since when it holds what it has, in milliseconds since the Unix epoch; `None` before that.
+    pub(super) held_since_ms: Option<u64>,
     /// Why it cannot go on, if that is so.
     pub(super) stopped: Option<Fault>,
     /// Whether it only takes back what a run was given that came to nothing.
@@ -93,7 +93,7 @@ impl Run {
             freed: Vec::new(),
             pointed: Pointed::default(),
             answer: None,
-            answered_ms: 0,
+            held_since_ms: None,
             stopped: None,
             undoing: false,
             epoch: 0,
@@ -258,6 +258,7 @@ impl Node {
         let Some(run) = self.runs.get_mut(&id) else { return };
         run.in_lane = false;
         if matches!(outcome, Written::Done(_)) {
+            run.held_since_ms.get_or_insert(self.moment.now_ms);
             run.note_events(key, events);
         }
         run.transaction.written(outcome);
@@ -291,7 +292,7 @@ impl Node {
         let failure = match outcome {
             Ok(answer @ Answer::Allocated(_)) => {
                 run.answer = Some(answer);
-                run.answered_ms = self.moment.now_ms;
+                run.held_since_ms.get_or_insert(self.moment.now_ms);
                 run.since = None;
                 return None;
             }
@@ -396,12 +397,12 @@ impl Node {
     fn note_release(&mut self, run: &mut Run) {
         let gone: BTreeMap<&Place, u64> =
             run.freed.iter().map(|claim| (&claim.place, claim.generation)).collect();
-        let owner = match &run.command {
-            Command::Allocate(request) => Some(&request.holder.owner),
-            Command::Release(release) => {
-                self.record.trace(&release.container).map(|trace| &trace.owner)
-            }
-            _ => None,
+        let owner = if let Command::Allocate(request) = &run.command {
+            Some(&request.holder.owner)
+        } else if let Command::Release(release) = &run.command {
+            self.record.trace(&release.container).map(|trace| &trace.owner)
+        } else {
+            None
         };
         let theirs = self.record.traces().filter(|(_, trace)| {
             let is_owner = |owner: &Owner| trace.owner == *owner;
