@@ -68,6 +68,7 @@ impl Watch {
         (self.reached, self.listed, self.synced) = (0, 0, false);
         self.known.clear();
         self.since.clear();
+        self.gone.clear();
     }
 }
 
@@ -100,6 +101,8 @@ pub(crate) struct Watch {
     known: BTreeMap<Key, u64>,
     /// What was told since the last list was made, which is newer than the list.
     since: BTreeSet<Key>,
+    /// What went since then, at which revision: a watch tells things in order.
+    gone: BTreeMap<Key, u64>,
     /// Whether the present process was told all that there was.
     synced: bool,
     /// The revision that it has come to.
@@ -390,7 +393,13 @@ impl<M: Machine> World<'_, M> {
         if host.watch.number != watch || now < host.watch.blind_until {
             return;
         }
+        if let Change::Gone(key, revision) = &change {
+            host.watch.gone.insert(key.clone(), *revision);
+        }
         if let Change::Seen(object) = &change {
+            if host.watch.gone.get(&object.key).is_some_and(|gone| *gone >= object.meta.revision) {
+                return;
+            }
             host.watch.known.insert(object.key.clone(), object.meta.revision);
             host.watch.since.insert(object.key.clone());
             host.watch.reached = host.watch.reached.max(object.meta.revision);
@@ -413,6 +422,7 @@ impl<M: Machine> World<'_, M> {
         host.watch.open = true;
         host.watch.listed = host.watch.reached;
         host.watch.since.clear();
+        host.watch.gone.clear();
         *self.counts.requests.entry("list definitions").or_default() += 1;
         let (objects, revision) =
             (self.server.watched().cloned().collect(), self.server.revision());

@@ -6,7 +6,7 @@ use spiderpool_core::command::*;
 use spiderpool_core::decide::decide;
 use spiderpool_core::definition::*;
 use spiderpool_core::event::{Event, Grant, ObjectKey};
-use spiderpool_core::owner::{Owner, Placement, Stage};
+use spiderpool_core::owner::{Holder, Owner, Placement, Stage};
 use spiderpool_core::request::*;
 use spiderpool_core::slots::{BlockKey, BlockSize};
 
@@ -107,6 +107,44 @@ fn of_two_addresses_the_one_that_the_container_was_told_is_kept() {
         write.events.iter().for_each(|event| view.apply(&write.object, event));
     }
     assert!(audit(&view).unwrap().is_clean(), "the earlier one is given back");
+}
+
+/// A static identity keeps the one of two that it asks for by name; the other is given back, unless another
+/// container has it.
+#[test]
+fn of_two_addresses_of_an_identity_only_what_no_container_has_is_given_back() {
+    for (container, left) in [(None, 2), (Some("c9"), 3)] {
+        let mut world = World::with([blue()]);
+        world.add(&asks_blue("x", "cx")).unwrap();
+        let mut view = world.ledger.view().clone();
+        let mut request = asks_blue("a", "c2");
+        request.holder.owner = Owner::identity(&name("default/web-0")).unwrap();
+        request.named = vec!["10.0.0.12".parse().unwrap()];
+        let key = BlockKey::of(&name("default"), "10.0.0.11".parse().unwrap(), BlockSize::DEFAULT);
+        for (slot, generation, container) in [(11, 2, container), (12, 3, Some("c8"))] {
+            let container = container.map(name);
+            let grant = Grant {
+                holder: Holder { container, node: name("other"), ..request.holder.clone() },
+                placement: Placement {
+                    pool: name("blue"),
+                    attachment: name("eth0"),
+                    network: None,
+                },
+                stage: Stage::Detached,
+                generation,
+                at_ms: 5,
+            };
+            view.apply(&ObjectKey::Block(key.clone()), &Event::Granted { slot, grant });
+        }
+        let decision = decide(&view, &Command::Allocate(request), world.moment).unwrap();
+        let Answer::Allocated(allocated) = &decision.answer else { panic!("{decision:?}") };
+        assert_eq!(allocated.addresses[0].address.to_string(), "10.0.0.12/24");
+        for write in &decision.writes {
+            write.events.iter().for_each(|event| view.apply(&write.object, event));
+        }
+        let all = view.block(&key, None).unwrap().unwrap();
+        assert_eq!(all.allocations().count(), left, "{container:?}");
+    }
 }
 
 fn two_nics(pod: &str, container: &str, attachment: &str) -> Request {

@@ -20,6 +20,7 @@
 //!    hold (`a_restored_store_gives_nothing_that_is_held`).
 
 mod ask;
+mod claim;
 mod confirm;
 mod contested;
 mod definitions;
@@ -262,13 +263,15 @@ impl Node {
                     self.recovering.look_again(self.counter);
                 }
                 let key = object.key.clone();
-                let is_new = self.definitions.see(*object, self.counter);
-                if !is_new && matches!(key, Key::Pool(_)) {
-                    // What was read is newer, or of a time that the store has forgotten.
-                    self.read(Question::Object(key), self.counter, &Waiter::Recovery);
+                if !self.definitions.see(*object, self.counter) {
+                    self.doubt(key);
                 }
             }
-            Change::Gone(key, revision) => self.definitions.lose(&key, revision),
+            Change::Gone(key, revision) => {
+                if !self.definitions.lose(&key, revision) {
+                    self.doubt(key);
+                }
+            }
             Change::Rewound { revision, was } => {
                 self.definitions.rewind();
                 self.recovering.look_again(self.counter);
@@ -294,6 +297,19 @@ impl Node {
             }
         }
         self.ready.push_back(Waiter::Recovery);
+    }
+
+    /// What was read of a definition is newer than what a watch tells of it, or of a time that the store has
+    /// forgotten: another read tells which.
+    fn doubt(&mut self, key: Key) {
+        let question = match key {
+            Key::Pool(_) => Question::Object(key),
+            Key::Reservation(_) => Question::Reservations,
+            Key::Subnet(_) | Key::Ledger | Key::Block(_) | Key::Index(_) | Key::Endpoint(_) => {
+                return;
+            }
+        };
+        self.read(question, self.counter, &Waiter::Recovery);
     }
 
     fn reply(&mut self, call: CallId, outcome: Outcome) {

@@ -8,6 +8,7 @@
 )]
 
 mod burst;
+mod restore;
 mod server;
 mod world;
 

@@ -127,10 +127,13 @@ impl Definitions {
         }
     }
 
-    pub(super) fn lose(&mut self, key: &Key, revision: Revision) {
-        if self.revision(key).is_some_and(|known| known <= revision) {
+    /// Takes in that an object was gone at a revision, unless it is known from later; whether it did.
+    pub(super) fn lose(&mut self, key: &Key, revision: Revision) -> bool {
+        let known = self.revision(key);
+        if known.is_some_and(|known| known <= revision) {
             self.drop_object(key);
         }
+        known.is_none_or(|known| known <= revision)
     }
 
     fn revision(&self, key: &Key) -> Option<Revision> {

@@ -1,6 +1,7 @@
 //! Endpoints of static identities after a restore: they name what an identity had before it came to what
 //! its container has now. Whoever writes that back has them name it again, and frees what they named.
 
+use super::claim::CLASH_MS;
 use super::endpoint::{endpoint_key, is_same};
 use super::read::{Question, Read};
 use super::recover::Claims;
@@ -20,6 +21,11 @@ use std::collections::{BTreeMap, BTreeSet};
 pub(super) struct Repointing {
     under_way: usize,
     since: CallId,
+    /// What identities had before what is to stand instead, as long as a container on another node has it:
+    /// once that is given up, its generation is a new one.
+    earlier: BTreeSet<Place>,
+    /// Until when the nodes that have it are waited for, in milliseconds since the Unix epoch.
+    until_ms: Option<u64>,
 }
 
 /// What an endpoint has to name, and what its container was told of it.
@@ -148,6 +154,11 @@ impl Node {
             let owner = held.owner;
             self.dispute(key.clone(), format!("{owner} has two addresses in block {key}"));
         }
+        let place = |slot: u8| Place { space: key.space.clone(), address: key.address(slot) };
+        let earlier = &mut self.recovering.repointing.earlier;
+        let new = theirs.iter().filter(|(_, is_earlier)| *is_earlier);
+        earlier.extend(new.map(|(held, _)| place(held.slot)));
+        let known = |slot: u8| earlier.contains(&place(slot));
         let at_ms = self.moment.now_ms;
         let freed = |held: Allocation<'_>| Event::Freed {
             slot: held.slot,
@@ -156,19 +167,21 @@ impl Node {
             rests: false,
             ending: Ending::Reclaimed,
         };
-        let earlier = ours.into_iter().filter(|(_, is_earlier)| *is_earlier);
-        earlier.map(|(held, _)| freed(held)).collect()
+        let ours = ours.into_iter().filter(|(held, is_earlier)| *is_earlier || known(held.slot));
+        ours.map(|(held, _)| freed(held)).collect()
     }
 
-    /// Has endpoints name what this node's containers have, unless their identity has what they name.
-    pub(super) fn repoint(&mut self, mismatches: Vec<Mismatch>, since: CallId) -> Progress {
+    /// Has endpoints name what this node's containers have, unless their identity has what they name; and
+    /// whether another node may still give that up.
+    pub(super) fn repoint(&mut self, mismatches: Vec<Mismatch>, since: CallId) -> (Progress, bool) {
         let mut progress = Progress::Made;
+        let mut patient = false;
         for mismatch in mismatches {
             let blocks: BTreeSet<_> = mismatch.blocks().collect();
             let mut stands = false;
             for key in blocks {
                 match self.settled_block(&key, since) {
-                    None => return Progress::Waits,
+                    None => return (Progress::Waits, false),
                     Some((Some(block), _)) => {
                         stands |= mismatch.held(&key, &block).next().is_some();
                     }
@@ -176,6 +189,7 @@ impl Node {
                 }
             }
             if stands {
+                patient |= self.is_patient(&mismatch);
                 continue;
             }
             let key = Key::Endpoint(mismatch.wanted.facts.key.clone());
@@ -191,7 +205,18 @@ impl Node {
             self.recovering.repointing.under_way += 1;
             progress = Progress::Waits;
         }
-        progress
+        (progress, patient)
+    }
+
+    /// Whether what an endpoint names may be given up within a while.
+    fn is_patient(&mut self, mismatch: &Mismatch) -> bool {
+        let now_ms = self.moment.now_ms;
+        let repointing = &mut self.recovering.repointing;
+        let until_ms = repointing.until_ms.get_or_insert(now_ms.saturating_add(CLASH_MS));
+        // The clock may have been set back.
+        *until_ms = (*until_ms).min(now_ms.saturating_add(CLASH_MS));
+        let is_earlier = |(place, _): (&Place, &Named)| repointing.earlier.contains(place);
+        now_ms < *until_ms && mismatch.strays().any(is_earlier)
     }
 
     pub(super) fn repoint_reply(&mut self, key: &Key, outcome: &Outcome) {
