@@ -25,13 +25,17 @@ pub(crate) struct Options {
 const SECONDS: &str = "90";
 
 /// Runs as many schedules as fit into the tier's time; in some of them the store itself loses something.
+/// Then all nodes of a large cluster at once.
 pub(crate) fn tier(workspace: &Workspace) -> Report {
     let mut steps = Steps::new("simulator");
-    steps.step("schedules", || {
-        let arguments = ["run", "--quiet", "--release", "--package", "spiderpool-sim", "--"];
-        let options = ["--schedules", "1000000", "--seconds", SECONDS];
-        Call::cargo().args(arguments).args(options).dir(&workspace.root).run()
-    });
+    let mut step = |name: &str, options: &[&str]| {
+        steps.step(name, || {
+            let arguments = ["run", "--quiet", "--release", "--package", "spiderpool-sim", "--"];
+            Call::cargo().args(arguments).args(options).dir(&workspace.root).run()
+        });
+    };
+    step("schedules", &["--schedules", "1000000", "--seconds", SECONDS]);
+    step("restart", &["--scale", "nodes=1000,pods=20000"]);
     steps.finish()
 }
 

@@ -40,6 +40,10 @@ fn an_agent_is_held_where_the_schema_is_not() {
             if reply.text.contains(fixed) { Ok(()) } else { Err(reply.text) }
         });
     }
+    let (path, _) = room.stand(&json!({ "generation": 5 }));
+    let falling = json!({ "spec": { "generation": 4, "commits": 9 } });
+    let reply = room.agent_a.send("PATCH", &path, Some(&falling)).unwrap();
+    judge("a falling generation", &reply, Err("generation never falls"));
     let entry = json!({ "incarnation": "0123456789abcdef", "full": false });
     let shards = format!("{API}/spiderblockindexes");
     let shard = json!({ "metadata": { "name": "default.4.0a000000" }, "spec": {

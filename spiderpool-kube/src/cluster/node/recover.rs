@@ -16,6 +16,7 @@ use super::{Entry, Node, Progress, Purpose, Waiter, is_over};
 use crate::cluster::object::{Body, Key, Ledger, Meta, Recovery};
 use crate::cluster::port::{Alarm, CallId, Fault, Outcome, Output, Request};
 use crate::cluster::record::Told;
+use spiderpool_core::address::bits;
 use spiderpool_core::command::Place;
 use spiderpool_core::event::{Event, Revision};
 use spiderpool_core::name::Name;
@@ -34,6 +35,8 @@ pub(super) struct Recovering {
     /// What was seen here and is not in the ledger yet.
     seen: Option<Seen>,
     writing: bool,
+    /// What the server would not have, as people were told.
+    refused: Option<String>,
     /// What the ledger has to be newer than.
     since: CallId,
     /// The epoch for which this node writes back, and the call before which it began.
@@ -139,10 +142,7 @@ impl Node {
         self.recovering.since = self.counter;
         if let Outcome::Refused { why } = outcome {
             let object = Key::Ledger;
-            self.alarm(Alarm::WentBack {
-                why: format!("{object} cannot be written to say so: {why}"),
-            });
-            self.pause_recovery();
+            self.refused(format!("{object} cannot be written to say so: {why}"));
             return;
         }
         self.ready.push_back(Waiter::Recovery);
@@ -150,8 +150,15 @@ impl Node {
 
     /// The server will not have what this node writes back to a block.
     pub(super) fn assertion_refused(&mut self, object: &Key, why: &str) {
-        let why = format!("what pods hold cannot be written back to {object}: {why}");
-        self.alarm(Alarm::WentBack { why });
+        self.refused(format!("what pods hold cannot be written back to {object}: {why}"));
+    }
+
+    /// People are told once; it is tried again after a while.
+    fn refused(&mut self, why: String) {
+        if self.recovering.refused.as_ref() != Some(&why) {
+            self.recovering.refused = Some(why.clone());
+            self.alarm(Alarm::WentBack { why });
+        }
         self.pause_recovery();
     }
 
@@ -195,6 +202,7 @@ impl Node {
             }
             self.note(Entry::Asserted { epoch, revision: meta.revision });
             self.recovering.asserting = None;
+            self.recovering.refused = None;
             self.recovering.repointing = Repointing::default();
             let clashes = std::mem::take(&mut self.recovering.clashes);
             self.recovering.contested.add(clashes.into_keys(), self.counter);
@@ -287,7 +295,9 @@ impl Node {
                 continue;
             };
             let (mut events, clash) = self.assertions(&key, block.as_deref(), (&claims, since));
-            let freed = self.freed_strays(&key, block.as_deref(), &mismatches);
+            let mut freed = self.freed_strays(&key, block.as_deref(), &mismatches);
+            let slot = |claim: &Claimed| Some(key.slot(bits(claim.2.address)));
+            freed.retain(|event| claims.iter().all(|claim| slot(claim) != slot_of(event)));
             events.retain(|event| freed.iter().all(|freed| slot_of(freed) != slot_of(event)));
             events.extend(freed);
             clashes |= clash;
